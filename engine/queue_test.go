@@ -113,9 +113,9 @@ func applyAfter(t *testing.T, names, deps, started, want string, parallelism int
 func TestApplyAfterHeld(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
-		one := resources(&thing{Name: "/a", Value: "x"})
+		one := func() []*engine.Resource { return resources(&thing{Name: "/a", Value: "x"}) }
 		hosts := map[string]*host{"leaf": {}, "hub": {}}
-		f := newFleet(t, hosts, map[string][]*engine.Resource{"leaf": one, "hub": one})
+		f := newFleet(t, hosts, map[string][]*engine.Resource{"leaf": one(), "hub": one()})
 		plan := f.Plan(t.Context(), []engine.Host{{Name: "leaf"}, {Name: "hub"}})
 		var decided int
 		result := f.ApplyWith(t.Context(), plan, engine.ApplyOptions{

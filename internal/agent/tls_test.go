@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -63,11 +64,20 @@ func (s *tlsServer) trusting(t *testing.T, at *site) *site {
 	if err := os.WriteFile(dir+"/ca.pem", ca, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(dir+"/openssl", []byte(script), 0o700); err != nil {
+	at.openssl = writeProgram(t, dir+"/openssl", script)
+	return at
+}
+
+// writeProgram writes a program and returns its path. No test that runs beside it starts a process
+// meanwhile: that one would have the file open for writing, and nothing could run it (ETXTBSY).
+func writeProgram(t *testing.T, path, script string) string {
+	t.Helper()
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	if err := os.WriteFile(path, []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	at.openssl = dir + "/openssl"
-	return at
+	return path
 }
 
 func TestHTTPS(t *testing.T) {
@@ -214,10 +224,7 @@ func TestHTTPSFewCAs(t *testing.T) {
 		}
 		dir := t.TempDir()
 		script := "#!/bin/sh\necho \"$@\" >>" + dir + "/runs\nexec " + at.openssl + ` "$@"` + "\n"
-		if err := os.WriteFile(dir+"/openssl", []byte(script), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		at.openssl = dir + "/openssl"
+		at.openssl = writeProgram(t, dir+"/openssl", script)
 		got, err := at.request(t.Context(), "/", c.verify)
 		if err != nil || got.Body != "right" || (got.Unverified == "") != c.trusted && c.verify {
 			t.Fatalf("%s: %v, %+v", c.name, err, got)
