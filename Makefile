@@ -76,6 +76,7 @@ unit: ## Run the tests that need neither root nor the lab
 lint: ## Run golangci-lint (with gofmt and go vet) and actionlint, build for macOS and FreeBSD, check that go.mod is tidy
 	for os in darwin freebsd; do GOOS=$$os GOARCH=arm64 CGO_ENABLED=0 go build -o /dev/null ./cmd/mirrorform; done
 	go mod tidy -diff
+	go -C examples/owntype mod tidy -diff
 	$(TOOLS) golangci-lint run ./...
 	$(TOOLS) actionlint examples/ci/github/*.yml
 
