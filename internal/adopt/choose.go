@@ -164,10 +164,10 @@ func (f *found) again(j *job) bool {
 // unreached reports the lines with an rsync of a script that do not run when the job starts.
 func (f evaluator) unreached(s shell.Script, reached map[shell.Place]bool) {
 	text, _, missing, err := f.text(s.Path)
-	if missing || err != nil || len(text) > maxScript || !strings.Contains(text, "rsync") || nested(text) {
+	if missing || err != nil || !strings.Contains(text, "rsync") {
 		return
 	}
-	file, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(text), "")
+	file, err := shell.Parse(text)
 	if err != nil {
 		return // the evaluation has reported it
 	}
@@ -187,13 +187,4 @@ func (f evaluator) unreached(s shell.Script, reached map[shell.Place]bool) {
 		}
 		return true
 	})
-}
-
-// nested reports whether a text is nested too deeply for the parser, which recurses.
-func nested(text string) bool {
-	nesting := 0
-	for _, c := range []string{"(", "{", "`", "[", "if", "while", "until", "for", "case"} {
-		nesting += strings.Count(text, c)
-	}
-	return nesting > maxNesting
 }

@@ -1,19 +1,17 @@
 package adopt
 
 import (
-	"errors"
-	"fmt"
 	"strings"
 
+	"github.com/mirrorform/mirrorform/internal/adopt/shell"
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// Limits for a command or script. The parser recurses, so nesting is measured before it runs.
+// Limits for a command or script.
 const (
-	maxScript  = 64 << 10 // bytes
-	maxNesting = 1000     // opening brackets and keywords
-	maxDepth   = 3        // nested commands: sh -c "flock … -c \"rsync …\""
-	maxValue   = 1 << 10  // bytes of a variable's value
+	maxScript = 64 << 10 // bytes
+	maxDepth  = 3        // nested commands: sh -c "flock … -c \"rsync …\""
+	maxValue  = 1 << 10  // bytes of a variable's value
 )
 
 // commands has what a command or script sets and says, besides what it runs.
@@ -28,19 +26,17 @@ type reader struct {
 	out  commands
 }
 
-// readCommands returns the programs that a shell command or script runs.
-func readCommands(text string) (commands, error) {
+// readCommands reads a shell command or script. The evaluation reports one that cannot be parsed.
+func readCommands(text string) commands {
 	r := &reader{vars: map[string]string{}}
-	err := r.text(text, 1, 0, false)
-	return r.out, err
+	r.text(text, 1, 0, false)
+	return r.out
 }
 
-func (r *reader) text(text string, line, depth int, nested bool) error {
-	err := r.parse(text, line, depth, nested)
-	if err != nil && strings.Contains(text, "@") {
+func (r *reader) text(text string, line, depth int, nested bool) {
+	if r.parse(text, line, depth, nested) != nil && strings.Contains(text, "@") {
 		r.secret(line)
 	}
-	return err
 }
 
 func (r *reader) secret(line int) {
@@ -50,19 +46,9 @@ func (r *reader) secret(line int) {
 }
 
 func (r *reader) parse(text string, line, depth int, nested bool) error {
-	if len(text) > maxScript {
-		return fmt.Errorf("it has %d bytes; the limit is %d", len(text), maxScript)
-	}
-	nesting := 0
-	for _, c := range []string{"(", "{", "`", "[", "if", "while", "until", "for", "case"} {
-		nesting += strings.Count(text, c)
-	}
-	if nesting > maxNesting {
-		return errors.New("it is nested too deeply")
-	}
-	file, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(text), "")
+	file, err := shell.Parse(text)
 	if err != nil {
-		return errors.New("it is not a valid shell command")
+		return err
 	}
 	syntax.Walk(file, func(n syntax.Node) bool {
 		switch n := n.(type) {
@@ -98,7 +84,7 @@ func (r *reader) statement(stmt *syntax.Stmt, line, depth int) {
 			case strings.HasPrefix(text, "RSYNC_PASSWORD="):
 				r.out.passwd = true
 			case known && depth < maxDepth && strings.Contains(text, "rsync ") && text != "": // sh -c "…"
-				_ = r.text(text, line+int(call.Pos().Line())-1, depth+1, true)
+				r.text(text, line+int(call.Pos().Line())-1, depth+1, true)
 			}
 		}
 	}
@@ -142,7 +128,7 @@ func (r *reader) literal(parts []syntax.WordPart, depth int) (string, bool) {
 	for _, p := range parts {
 		switch p := p.(type) {
 		case *syntax.Lit:
-			out.WriteString(unescape(p.Value, depth > 0))
+			out.WriteString(shell.Unescape(p.Value, depth > 0))
 		case *syntax.SglQuoted:
 			if p.Dollar {
 				return "", false
@@ -177,22 +163,4 @@ func (r *reader) parameter(p *syntax.ParamExp) (string, bool) {
 	}
 	value, ok := r.vars[p.Param.Value]
 	return value, ok
-}
-
-// unescape removes backslashes like a POSIX shell (XCU 2.2.1, 2.2.3).
-func unescape(s string, quoted bool) string {
-	if !strings.Contains(s, `\`) {
-		return s
-	}
-	var out strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] != '\\' || i+1 == len(s) || quoted && !strings.ContainsRune("$`\"\\\n", rune(s[i+1])) {
-			out.WriteByte(s[i])
-			continue
-		}
-		if i++; s[i] != '\n' {
-			out.WriteByte(s[i])
-		}
-	}
-	return out.String()
 }

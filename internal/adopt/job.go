@@ -160,13 +160,7 @@ func (f evaluator) start(s starter, vars map[string]string) shell.Start {
 
 // commands adds the syncs of a command line, and of the scripts that it runs.
 func (f evaluator) commands(command string, s starter, vars map[string]string, input *string) {
-	c, _ := readCommands(command) // the evaluation reports what cannot be parsed
-	if c.secret > 0 {
-		f.secret(s.file, max(s.at.Line, 1))
-	}
-	if c.passwd {
-		f.remark(s.at, "a password for rsync is set here, which is left out")
-	}
+	f.leaveOut(readCommands(command), s.file, max(s.at.Line, 1), s.at)
 	start := f.start(s, vars)
 	if input != nil {
 		start.Input = input
@@ -182,12 +176,17 @@ func (f evaluator) scriptSecrets(p, realPath string) {
 	if missing || err != nil {
 		return
 	}
-	c, _ := readCommands(text) // what cannot be parsed was reported
+	c := readCommands(text)
+	f.leaveOut(c, realPath, c.secret, Place{p, 0})
+}
+
+// leaveOut records the secret of commands, which are in a line of a file, and reports a password.
+func (f evaluator) leaveOut(c commands, file string, line int, at Place) {
 	if c.secret > 0 {
-		f.secret(realPath, c.secret)
+		f.secret(file, line)
 	}
 	if c.passwd {
-		f.remark(Place{p, 0}, "a password for rsync is set here, which is left out")
+		f.remark(at, "a password for rsync is set here, which is left out")
 	}
 }
 

@@ -5,13 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mirrorform/mirrorform/internal/adopt/shell"
 	"mvdan.cc/sh/v3/syntax"
-)
-
-// Limits for a script. The parser recurses, so nesting is measured before it runs.
-const (
-	maxScan        = 64 << 10 // bytes
-	maxScanNesting = 1000     // opening brackets and keywords
 )
 
 // shellSecrets returns the lines of a script with secrets that only the shell's grammar shows:
@@ -19,14 +14,7 @@ const (
 // a secret. It is empty for other text.
 func shellSecrets(text string) map[int]string {
 	found := map[int]string{}
-	nesting := 0
-	for _, c := range []string{"(", "{", "`", "[", "if", "while", "until", "for", "case"} {
-		nesting += strings.Count(text, c)
-	}
-	if len(text) > maxScan || nesting > maxScanNesting {
-		return found
-	}
-	file, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(text), "")
+	file, err := shell.Parse(text)
 	if err != nil {
 		return found
 	}
@@ -169,7 +157,7 @@ func plainWord(parts []syntax.WordPart, variable string) string {
 				out.WriteString("abcxyz")
 			}
 		}
-		if out.Len() > maxScan {
+		if out.Len() > maxScript {
 			break
 		}
 	}

@@ -216,7 +216,7 @@ func (u *unit) read(settings []placed) {
 		case "environment":
 			u.environment(s, value)
 		case "environmentfile":
-			u.environmentFile(s, value)
+			u.environmentFile(value)
 		case "workingdirectory":
 			u.dir = strings.TrimPrefix(value, "-")
 			if u.dir == "~" {
@@ -276,7 +276,7 @@ func (u *unit) environment(s placed, value string) {
 }
 
 // environmentFile reads the file of EnvironmentFile=.
-func (u *unit) environmentFile(s placed, value string) {
+func (u *unit) environmentFile(value string) {
 	p := strings.TrimPrefix(value, "-")
 	text, _, ok := scriptHost{u.found}.Text(p)
 	if !ok {
@@ -289,19 +289,12 @@ func (u *unit) environmentFile(s placed, value string) {
 			u.env[name] = strings.Trim(v.value, `"'`)
 		}
 	}
-	_ = s
 }
 
 // evaluate evaluates the command line of the unit, which no shell reads.
 func (u *unit) evaluate(line string) {
 	command := strings.TrimLeft(line, "@-:+!|")
-	c, _ := readCommands(command)
-	if c.secret > 0 {
-		u.secret(u.file, u.at.Line)
-	}
-	if c.passwd {
-		u.remark(u.at, "a password for rsync is set here, which is left out")
-	}
+	u.leaveOut(readCommands(command), u.file, u.at.Line, u.at)
 	vars := u.env
 	start := u.start(u.starter, vars)
 	if start.Dir = u.dir; u.dir == "" {

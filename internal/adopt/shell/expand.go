@@ -105,7 +105,7 @@ func (x *expander) part(p syntax.WordPart, first bool) {
 			}
 		}
 		x.glob = x.glob || strings.ContainsAny(text, "*?[")
-		x.text(unescape(text, false))
+		x.text(Unescape(text, false))
 	case *syntax.SglQuoted:
 		x.single(p)
 	case *syntax.DblQuoted:
@@ -143,7 +143,7 @@ func (x *expander) double(p *syntax.DblQuoted) {
 	for _, q := range p.Parts {
 		switch q := q.(type) {
 		case *syntax.Lit:
-			x.text(unescape(q.Value, true))
+			x.text(Unescape(q.Value, true))
 		case *syntax.ParamExp:
 			values := parameter(x.shell, q)
 			if !words(q) {
@@ -204,7 +204,7 @@ func (x *expander) splitInto(value string) {
 	}
 }
 
-// home returns the home directory of a user, or of this shell's without a name.
+// homeDir returns the home directory of a user, or of this shell's without a name.
 func homeDir(s *shell, user string) string {
 	if user == "" {
 		if v, ok := s.vars["HOME"]; ok {
@@ -216,24 +216,6 @@ func homeDir(s *shell, user string) string {
 		return home
 	}
 	return Unknown
-}
-
-// unescape removes backslashes (XCU 2.2.1, 2.2.3).
-func unescape(s string, quoted bool) string {
-	if !strings.Contains(s, `\`) {
-		return s
-	}
-	var out strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] != '\\' || i+1 == len(s) || quoted && !strings.ContainsRune("$`\"\\\n", rune(s[i+1])) {
-			out.WriteByte(s[i])
-			continue
-		}
-		if i++; s[i] != '\n' {
-			out.WriteByte(s[i])
-		}
-	}
-	return out.String()
 }
 
 // substitute returns the output of a command substitution.

@@ -1,7 +1,6 @@
 package shell
 
 import (
-	"errors"
 	"maps"
 	"path"
 	"slices"
@@ -173,40 +172,6 @@ func limited(value string) string {
 		return Unknown
 	}
 	return value
-}
-
-// parsedText is a parsed text, or the reason why it is not.
-type parsedText struct {
-	file *syntax.File
-	err  error
-}
-
-// parse parses a text once. The parser recurses, so nesting is measured before it runs.
-func (e *evaluation) parse(text string) (*syntax.File, error) {
-	if p, ok := e.parsed[text]; ok {
-		return p.file, p.err
-	}
-	p := &parsedText{}
-	e.parsed[text] = p
-	nesting := 0
-	for _, c := range []string{"(", "{", "`", "[", "if", "while", "until", "for", "case"} {
-		nesting += strings.Count(text, c)
-	}
-	e.spend(len(text) / 64)
-	switch {
-	case len(text) > maxText:
-		p.err = errors.New("it is too long")
-	case nesting > maxNesting:
-		p.err = errors.New("it is nested too deeply")
-	case strings.Contains(text, Unknown):
-		p.err = errors.New("it is put together from unknown values")
-	default:
-		var err error
-		if p.file, err = syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(text), ""); err != nil {
-			p.file, p.err = nil, errors.New("it is not a valid shell command")
-		}
-	}
-	return p.file, p.err
 }
 
 // text evaluates a text in this shell. name is that of the text, for its sites.
