@@ -12,8 +12,8 @@ import (
 // proxyKey is the key of a script's proxy.
 type proxyKey struct{}
 
-// proxy starts an HTTP proxy on the lab's gateway that has only the method CONNECT, or prints what it
-// answered:
+// proxy starts an HTTP proxy on the lab's gateway that has only the method CONNECT, or prints
+// what it answered:
 //
 //	proxy start ACCOUNT:PASSWORD   puts its address into $PROXY
 //	proxy answers                  prints a line for each request so far: status and HOST:PORT

@@ -29,7 +29,7 @@ type receiver struct {
 
 // receive starts a receiver, or prints what arrived there since it was asked last:
 //
-//	receive start      puts the address of the web server into $WEB, and of the mail server into $SMTP
+//	receive start      puts the address of the web server into $WEB, of the mail server into $SMTP
 //	receive requests   prints a line for each request: method, path and body
 //	receive letters    prints each mail, after a line with its envelope
 //	receive down       ends both servers

@@ -90,8 +90,8 @@ func syncKinds(t testing.TB, file string) []syncKind {
 	return kinds
 }
 
-// Every kind of job of testdata is understood, or at least reported with its file. Further kinds may
-// be beside the repository: of these, some may be only reported, but none is wrong.
+// Every kind of job of testdata is understood, or at least reported with its file. Further kinds
+// may be beside the repository: of these, some may be only reported, but none is wrong.
 func TestSyncKinds(t *testing.T) {
 	t.Parallel()
 	beside := cmp.Or(os.Getenv("MIRRORFORM_CASES"), filepath.Join("..", "..", "..", "shared", "cases"))

@@ -268,7 +268,7 @@ func entriesToVerify(
 ) (list []publish.Entry, skipped bool, c *config.Config, err error) {
 	if found, _ := filepath.Glob(filepath.Join(sources.Dir, "*.hcl")); len(found) == 0 && len(names) > 0 {
 		if hint := typeURL(names[0]); hint != "" {
-			return nil, false, nil, fmt.Errorf("%q is not a URL, and there is no configuration here%s", names[0], hint)
+			return nil, false, nil, fmt.Errorf("%q is not a URL, and this directory has no configuration%s", names[0], hint)
 		}
 	}
 	s, err := run.NewScope(sources, run.Selection{Limit: names}, w)

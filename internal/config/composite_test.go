@@ -118,8 +118,8 @@ moved {
 	}
 }
 
-// A block of such a type gets the blocks of the hosts that it refers to, and those of the hosts that
-// refer to it.
+// A block of such a type gets the blocks of the hosts that it refers to, and those of the hosts
+// that refer to it.
 func TestBlocksOfOtherHosts(t *testing.T) {
 	t.Parallel()
 	const hosts = "host \"a\" { address = \"192.0.2.1\" }\nhost \"b\" { address = \"192.0.2.2\" }\n"

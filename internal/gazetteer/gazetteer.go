@@ -107,7 +107,7 @@ func Has(country, name string) bool {
 const shortest = 7
 
 // Near returns the name of the one place in a country that differs from name in one letter. It
-// returns "" if there is no such place, or more than one.
+// returns "" for none, or more than one.
 func Near(country, name string) string {
 	t, plain := load(), placename.Plain(name)
 	near := ""

@@ -16,7 +16,7 @@ func TestJudge(t *testing.T) {
 		near    bool
 		verdict Verdict
 	}{
-		"an AS's record is no location":   {numbers, want, Record{Found: true, ASN: 64496}, false, Agrees},
+		"an AS's record has no location":  {numbers, want, Record{Found: true, ASN: 64496}, false, Agrees},
 		"nor is none":                     {numbers, want, Record{}, false, Agrees},
 		"not found":                       {cities, want, Record{}, false, NotFound},
 		"not found in countries":          {countries, want, Record{}, false, NotFound},

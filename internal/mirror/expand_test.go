@@ -25,9 +25,9 @@ import (
 
 var update = flag.Bool("update", false, "write the golden sections of testdata")
 
-// Each file of testdata has a mirror block's body, the host as JSON, and the parts and problems that
-// come of them. Further sections are blocks of other hosts: "hub HOST ADDRESS LABEL" and "leaf HOST
-// ADDRESS LABEL".
+// Each file of testdata has a mirror block's body, the host as JSON, and the parts and problems
+// that come of them. Further sections are blocks of other hosts: "hub HOST ADDRESS LABEL" and
+// "leaf HOST ADDRESS LABEL".
 func TestExpand(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.txtar")

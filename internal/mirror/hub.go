@@ -90,7 +90,7 @@ func (x *settling) settleHubs(j *job, own, s Sync) {
 		return
 	case len(s.From) == 0 && own.Module != "":
 		x.errorf(j.attribute("module"), "set from to the hub, or write the module into the URL of upstream",
-			"module is the name of a hub's module, and there is no from")
+			"module names a hub's module, but from is not set")
 	}
 	if len(s.From) == 0 {
 		return
@@ -101,7 +101,7 @@ func (x *settling) settleHubs(j *job, own, s Sync) {
 		switch {
 		case i < 0:
 			f.unlessInherited(j.attribute("from"), "use a host of this configuration, as in host.hub",
-				"there is no host %q", name)
+				"host %q not found", name)
 		case x.host.DependsOn[i].Unknown:
 			j.settings.Upstream = unknownHub
 		default:

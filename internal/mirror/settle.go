@@ -72,7 +72,7 @@ func (x *settling) settleDistribution() {
 	if sync := settled(own.Sync); len(sync.Upstream)+len(sync.From) == 0 {
 		x.errorf("sync.upstream", "set sync.upstream to the rsync:// URL of the distribution, with a slash at the end, such as "+
 			"rsync://rsync.example.org/epel/, or sync.from to a host that serves it",
-			"mirror %s has no upstream: for other distributions there is no default", x.name)
+			"mirror %s has no upstream: other distributions have no default", x.name)
 	}
 }
 
@@ -154,7 +154,7 @@ func (x *settling) settleOtherWeb() {
 	w.Location = "/" + x.name + "/"
 	if w.Server != noServer {
 		x.errorf("web.location", "set web.location to the URL path of the tree, such as "+w.Location,
-			"mirror %s has no location: for other distributions there is no default", x.name)
+			"mirror %s has no location: other distributions have no default", x.name)
 	}
 }
 

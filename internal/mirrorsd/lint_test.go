@@ -145,8 +145,8 @@ func TestLint(t *testing.T) {
 	}
 }
 
-// TestCheckRules: each problem of Check has a rule, and a warning of Check is one for lint too. Check is stricter, since it is
-// for files that mirrorform writes.
+// TestCheckRules: each problem of Check has a rule, and a warning of Check is one for lint too.
+// Check is stricter, since it is for files that mirrorform writes.
 func TestCheckRules(t *testing.T) {
 	t.Parallel()
 	checked := 0

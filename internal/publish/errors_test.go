@@ -243,8 +243,8 @@ func TestWaits(t *testing.T) {
 	}
 }
 
-// loseAnswer lets the first request of one kind through, and breaks the connection in place of the
-// answer.
+// loseAnswer lets the first request of one kind through, and breaks the connection instead of
+// answering.
 func (w *world) loseAnswer(method, suffix string, status int) {
 	var done atomic.Bool
 	w.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {

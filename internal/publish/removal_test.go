@@ -20,8 +20,8 @@ func gone() publish.Entry {
 	return e
 }
 
-// TestRemoval goes through a removal: nothing is done twice, nothing else is changed, and what
-// became of it is told.
+// TestRemoval goes through a removal: nothing is done twice, nothing else is changed, and the
+// outcome is reported.
 func TestRemoval(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -146,7 +146,7 @@ func TestRemovalOfTheLast(t *testing.T) {
 	}
 }
 
-// TestMergedMeanwhile: a pull request that is merged after upstream was fetched is no reason for
+// TestMergedMeanwhile: a pull request that is merged after upstream was fetched does not lead to
 // another one.
 func TestMergedMeanwhile(t *testing.T) {
 	t.Parallel()

@@ -18,7 +18,7 @@ type expirer struct {
 	pending map[pending][]*deadline
 }
 
-// deadline is a context with a deadline that comes when it is told to.
+// deadline is a context with a deadline that a test lets come.
 type deadline struct {
 	context.Context
 	cancel context.CancelFunc

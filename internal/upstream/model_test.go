@@ -252,7 +252,7 @@ func (w *world) serve(e *expirer, family string) http.Handler {
 	})
 }
 
-// hangUp ends a connection without an answer, or after one that is no HTTP.
+// hangUp ends a connection without an answer, or after one that is not HTTP.
 func hangUp(w http.ResponseWriter, how string) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {

@@ -33,7 +33,7 @@ type row struct {
 	absent   bool // nothing is found
 }
 
-// some attempts are more than one: whether the header or the body is late is decided by the machine.
+// some attempts are more than one: the machine decides whether the header or the body is late.
 const some = -1
 
 // times is a fault of the first n requests for repoFile over IPv6, which the service uses.

@@ -41,6 +41,6 @@ func TestPack(t *testing.T) {
 	}
 	if n.place([]string{"1"}) == nil || n.division([]string{"DE"}, true) == nil || run(nil) == nil ||
 		run([]string{"no.txt"}) == nil {
-		t.Error("an invalid row, or no file, is no error")
+		t.Error("an invalid row, or a missing file, is not an error")
 	}
 }
