@@ -41,6 +41,7 @@ func Features() []Feature {
 		{"TLS", nil},
 		{"certificates", same("certbot")},
 		{"rsync daemon", map[lab.Family]string{lab.Debian: "rsync", lab.EL: "rsync-daemon"}},
+		{"hub and leaves", nil},
 		{"firewall", map[lab.Family]string{lab.EL: "firewalld"}},
 		{"SELinux", nil},
 		{"adopt", nil},
@@ -78,7 +79,7 @@ func Untested(system, feature string) string {
 		return "needs the virtual machine, where SELinux enforces"
 	case feature == "sync by cron" && system == VM:
 		return "Debian's SELinux policy confines the rsync of cron"
-	case system == VM && !slices.Contains([]string{"storage", "SELinux", "nginx", "TLS"}, feature):
+	case system == VM && !slices.Contains([]string{"storage", "SELinux", "nginx", "TLS", "rsync daemon"}, feature):
 		return "it needs no virtual machine"
 	}
 	return ""
