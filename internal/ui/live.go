@@ -19,22 +19,25 @@ type liveDisplay struct {
 
 func newLiveDisplay(p *Progress) *liveDisplay {
 	terminal := p.ui.err
+	// mpb sees no terminal in a redraw. Its width is then the limit of the lines of a frame, too.
 	d := &liveDisplay{container: mpb.New(
-		mpb.WithOutput(terminal.file),
+		mpb.WithOutput(&redraw{terminal: terminal}),
+		mpb.WithAutoRefresh(),
+		mpb.WithWidth(maxFrame),
 		mpb.WithRefreshRate(100*time.Millisecond),
 	)}
 	// mpb calls the filler and then the extender in each frame; both draw everything and take their
 	// part. The last column stays free, since some terminals wrap a line that fills it.
-	frame := func(s decor.Statistics) []string {
-		return p.draw(s.AvailableWidth-1, terminal.height()-1)
+	frame := func() []string {
+		return p.draw(terminal.width()-1, terminal.height()-1)
 	}
-	sum := mpb.BarFillerFunc(func(w io.Writer, s decor.Statistics) error {
-		lines := frame(s)
+	sum := mpb.BarFillerFunc(func(w io.Writer, _ decor.Statistics) error {
+		lines := frame()
 		_, err := io.WriteString(w, lines[len(lines)-1])
 		return err
 	})
-	hosts := mpb.BarFillerFunc(func(w io.Writer, s decor.Statistics) error {
-		lines := frame(s)
+	hosts := mpb.BarFillerFunc(func(w io.Writer, _ decor.Statistics) error {
+		lines := frame()
 		lines = lines[:len(lines)-1]
 		slices.Reverse(lines) // mpb puts the first line next to the bar
 		_, err := io.WriteString(w, joinRows(lines))
