@@ -6,11 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
-	"github.com/dustin/go-humanize"
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/report"
 	"github.com/mirrorform/mirrorform/internal/run"
@@ -48,7 +46,8 @@ days until full are estimated from the free space after successful syncs. A ? is
 a value that is not known. A dash is the age of TIME of another distribution
 than AlmaLinux, which has no such file, the certificate of a mirror block
 without tls, the daemon of one without rsync_daemon, or the hub of a mirror that
-is not a leaf.
+is not a leaf. On a terminal that is too narrow, the table is in parts, one
+below the other; elsewhere it is in one part.
 
 With --max-age, it names each mirror whose TIME file is older, and those whose
 age is not known. For another distribution than AlmaLinux, the age is that of
@@ -249,7 +248,7 @@ func printStatus(g *global, status *report.Status, asJSON, watch bool) error {
 		g.print("%s\n", status.End.Local().Format(time.DateTime))
 	}
 	hosts := worstFirst(status.Hosts)
-	g.ui.Table(statusTable(hosts))
+	g.ui.Cells(statusTable(hosts), hostColumn, mirrorColumn)
 	for _, h := range hosts {
 		for _, text := range certificateWarnings(&h) {
 			g.ui.Warning(text)
@@ -298,86 +297,6 @@ func worstFirst(hosts []report.HostStatus) []report.HostStatus {
 	hosts = slices.Clone(hosts)
 	slices.SortStableFunc(hosts, func(a, b report.HostStatus) int { return cmp.Compare(rank(a), rank(b)) })
 	return hosts
-}
-
-// statusTable has columns for certificates, for the rsync daemon and for the hub if a mirror has
-// one.
-func statusTable(hosts []report.HostStatus) [][]string {
-	has := func(what func(m report.MirrorStatus) bool) bool {
-		return slices.ContainsFunc(hosts, func(h report.HostStatus) bool { return slices.ContainsFunc(h.Mirrors, what) })
-	}
-	certificates := has(func(m report.MirrorStatus) bool { return m.Certificate != nil })
-	modules := has(func(m report.MirrorStatus) bool { return m.Rsync != "" })
-	leaves := has(func(m report.MirrorStatus) bool { return m.Hub != nil })
-	rows := [][]string{
-		{"HOST", "STATE", "MIRROR", "LAST SYNC", "RESULT", "TIME", "USED", "FREE", "FULL IN", "NEXT SYNC", "LOCK"},
-	}
-	if certificates {
-		rows[0] = slices.Insert(rows[0], len(rows[0])-1, "CERTIFICATE")
-	}
-	if modules {
-		rows[0] = slices.Insert(rows[0], len(rows[0])-1, "RSYNC")
-	}
-	if leaves {
-		rows[0] = slices.Insert(rows[0], len(rows[0])-1, "HUB")
-	}
-	for _, h := range hosts {
-		state := "?"
-		switch {
-		case !h.Reachable:
-			state = "unreachable"
-		case h.Changes != nil && *h.Changes == 0:
-			state = "as configured"
-		case h.Changes != nil && *h.Changes == 1:
-			state = "drifted: 1 change"
-		case h.Changes != nil:
-			state = fmt.Sprintf("drifted: %d changes", *h.Changes)
-		}
-		for _, m := range h.Mirrors {
-			cells := append([]string{h.Name, state}, statusCells(&m)...)
-			if certificates {
-				cells = slices.Insert(cells, len(cells)-1, certificateCell(m.Certificate))
-			}
-			if modules {
-				cells = slices.Insert(cells, len(cells)-1, cmp.Or(m.Rsync, "-"))
-			}
-			if leaves {
-				cells = slices.Insert(cells, len(cells)-1, cmp.Or(m.HubText(), "-"))
-			}
-			rows = append(rows, cells)
-		}
-		if len(h.Mirrors) == 0 {
-			rows = append(rows, []string{h.Name, state})
-		}
-	}
-	return rows
-}
-
-// statusCells are the cells of a mirror.
-func statusCells(m *report.MirrorStatus) []string {
-	last, age, used, free, full, next, lock := "?", "?", "?", "?", "?", "?", "?"
-	if m.LastSync != nil {
-		last = ago(*m.LastSyncAge)
-	}
-	switch {
-	case m.TimeAge != nil:
-		age = ago(*m.TimeAge)
-	case m.Distribution == syncs.OtherDistribution:
-		age = "-"
-	}
-	if m.Used != nil && m.Available != nil {
-		used, free = humanize.IBytes(*m.Used), humanize.IBytes(*m.Available)
-	}
-	if m.DaysUntilFull != nil {
-		full = fmt.Sprintf("%.0f days", math.Floor(*m.DaysUntilFull))
-	}
-	if m.NextRun != nil && m.Clock != nil {
-		next = "in " + ui.Span(int64(m.NextRun.Sub(*m.Clock)/time.Second))
-	}
-	if m.Locked != nil {
-		lock = map[bool]string{true: "held", false: "free"}[*m.Locked]
-	}
-	return []string{m.Name, last, cmp.Or(m.Result(), "?"), age, used, free, full, next, lock}
 }
 
 // refusedSyncs has, by exit status, what to do next about syncs that the guard stopped. The

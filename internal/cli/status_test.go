@@ -11,6 +11,7 @@ import (
 	"github.com/mirrorform/mirrorform/internal/report"
 	"github.com/mirrorform/mirrorform/internal/run"
 	"github.com/mirrorform/mirrorform/internal/syncs"
+	"github.com/mirrorform/mirrorform/internal/ui"
 )
 
 func TestStatusOfCertificates(t *testing.T) {
@@ -38,7 +39,7 @@ func TestStatusOfCertificates(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			certificate := newCertificate(c.file, c.found, now)
-			if cell := certificateCell(certificate); cell != c.cell {
+			if cell := certificateCell(certificate).Text; cell != c.cell {
 				t.Errorf("the cell is %q, want %q", cell, c.cell)
 			}
 			mirror := report.MirrorStatus{Name: "almalinux", Certificate: certificate}
@@ -51,6 +52,17 @@ func TestStatusOfCertificates(t *testing.T) {
 	}
 }
 
+// texts are the texts of cells.
+func texts(rows [][]ui.Cell) [][]string {
+	list := make([][]string, len(rows))
+	for i, row := range rows {
+		for _, cell := range row {
+			list[i] = append(list[i], cell.Text)
+		}
+	}
+	return list
+}
+
 // TestStatusTable: certificates and rsync daemons have columns only in fleets that have them.
 func TestStatusTable(t *testing.T) {
 	t.Parallel()
@@ -58,17 +70,17 @@ func TestStatusTable(t *testing.T) {
 		{Name: "a", Reachable: true, Mirrors: []report.MirrorStatus{{Name: "almalinux"}, {Name: "other"}}},
 		{Name: "far", Mirrors: []report.MirrorStatus{}},
 	}
-	if rows := statusTable(hosts); slices.Contains(rows[0], "CERTIFICATE") || len(rows[1]) != len(rows[0]) {
+	if rows := texts(statusTable(hosts)); slices.Contains(rows[0], "CERTIFICATE") || len(rows[1]) != len(rows[0]) {
 		t.Errorf("%q", rows)
 	}
 	hosts[0].Mirrors[0].Certificate = &report.Certificate{File: "/c.pem", Error: "file not found"}
-	rows := statusTable(hosts)
+	rows := texts(statusTable(hosts))
 	n := slices.Index(rows[0], "CERTIFICATE")
 	if n < 0 || rows[1][n] != "?" || rows[2][n] != "-" || len(rows[2]) != len(rows[0]) || rows[0][n+1] != "LOCK" {
 		t.Errorf("%q", rows)
 	}
 	hosts[0].Mirrors[1].Rsync = "served"
-	rows = statusTable(hosts)
+	rows = texts(statusTable(hosts))
 	if rows[0][n+1] != "RSYNC" || rows[1][n+1] != "-" || rows[2][n+1] != "served" || rows[0][n+2] != "LOCK" {
 		t.Errorf("%q", rows)
 	}
@@ -84,8 +96,8 @@ func TestStatusResults(t *testing.T) {
 		"failed (20), held": {LastSync: &syncs.Record{Exit: 20}, Held: &held}, "held": {Held: &held},
 		"disk full (11)": {LastSync: &syncs.Record{Exit: 11, RanOutOf: "space"}},
 	} {
-		if m.LastSyncAge = &age; statusCells(&m)[2] != want {
-			t.Errorf("%+v: %q, want %q", m, statusCells(&m)[2], want)
+		if m.LastSyncAge = &age; statusCells(&m)[2].Text != want {
+			t.Errorf("%+v: %q, want %q", m, statusCells(&m)[2].Text, want)
 		}
 	}
 }
@@ -131,7 +143,7 @@ func TestStatusOfLeaves(t *testing.T) {
 		tree("empty", "leaf", 0, "", hubs...), tree("gone", "leaf", 5, "", syncs.Hub{Host: "hub3", Mirror: "m"}),
 	}}
 	hosts := newHostStatuses(plan)
-	rows := statusTable(hosts)
+	rows := texts(statusTable(hosts))
 	n := slices.Index(rows[0], "HUB")
 	if n < 0 || rows[0][n+1] != "LOCK" {
 		t.Fatalf("%q", rows[0])

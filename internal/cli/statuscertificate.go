@@ -8,6 +8,7 @@ import (
 
 	"github.com/mirrorform/mirrorform/internal/report"
 	"github.com/mirrorform/mirrorform/internal/syncs"
+	"github.com/mirrorform/mirrorform/internal/ui"
 )
 
 func newCertificate(file string, c *syncs.Certificate, now time.Time) *report.Certificate {
@@ -62,16 +63,19 @@ func days(n int) string {
 	return fmt.Sprintf("%d days", n)
 }
 
-func certificateCell(c *report.Certificate) string {
+func certificateCell(c *report.Certificate) ui.Cell {
 	switch {
 	case c == nil:
-		return "-"
+		return ui.Cell{Text: "-"}
 	case c.DaysLeft == nil || c.NotBefore == nil:
-		return "?"
+		return ui.Cell{Text: "?", Mark: ui.Caution}
 	}
-	text := days(*c.DaysLeft)
-	if *c.DaysLeft < 0 {
-		text = "expired"
+	issued := ", issued " + c.NotBefore.Format(time.DateOnly)
+	switch {
+	case *c.DaysLeft < 0:
+		return ui.Cell{Text: "expired" + issued, Mark: ui.Bad}
+	case c.Soon():
+		return ui.Cell{Text: days(*c.DaysLeft) + issued, Mark: ui.Caution}
 	}
-	return text + ", issued " + c.NotBefore.Format(time.DateOnly)
+	return ui.Cell{Text: days(*c.DaysLeft) + issued}
 }

@@ -9,7 +9,6 @@ import (
 	"sync"
 
 	"github.com/fatih/color"
-	"github.com/mirrorform/mirrorform/internal/plain"
 	"golang.org/x/term"
 )
 
@@ -248,30 +247,4 @@ func count(n int, noun string) string {
 		return "1 " + noun
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
-}
-
-// Table prints rows of cells as a result, escaped, with the columns aligned. The last column is not
-// padded.
-func (u *UI) Table(rows [][]string) {
-	var widths []int
-	for _, row := range rows {
-		for i, cell := range row {
-			if i == len(widths) {
-				widths = append(widths, 0)
-			}
-			widths[i] = max(widths[i], columns(plain.Escape(cell)))
-		}
-	}
-	var text strings.Builder
-	for _, row := range rows {
-		for i, cell := range row {
-			cell = plain.Escape(cell)
-			if i < len(row)-1 {
-				cell = pad(cell, widths[i]) + "  "
-			}
-			text.WriteString(cell)
-		}
-		text.WriteByte('\n')
-	}
-	u.write(u.out, text.String())
 }
