@@ -126,6 +126,11 @@ func TestTransaction(t *testing.T) {
 			meanwhile: func(h *host) { h.edit("/b", "theirs") }, state: engine.Untouched, files: "old theirs",
 			wantErr: []string{"h/thing./b has changed on the host since the plan was made"}, wantDid: "begin; rollback",
 		},
+		"a value that is refused by now": {
+			with:      func(_ *fleet, wanted []*engine.Resource) { wanted[1].State.(*thing).Value = "refused now" },
+			meanwhile: func(*host) { refusing.Store(true) }, state: engine.Untouched,
+			wantErr: []string{"h/thing./b: this value is refused"}, wantDid: "begin; rollback",
+		},
 		"drift during the apply": {
 			host:  &host{drop: func(h *host, m *wire.Message) drop { editBefore(h, m, "/b", "theirs"); return goOn }},
 			state: engine.TakenBack, files: "old theirs",

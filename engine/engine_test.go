@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/mirrorform/mirrorform/engine"
@@ -131,8 +132,11 @@ func (thingType) Read(_ engine.Target, want *thing, got engine.Answers) (*thing,
 	return &thing{Name: want.Name, Value: string(f.Content), Fresh: &fresh}, nil
 }
 
+// refusing is whether things with the value "refused now" are refused.
+var refusing atomic.Bool
+
 func (thingType) Check(_ engine.Target, want, _ *thing) []engine.Problem {
-	if want.Value == "refused" {
+	if want.Value == "refused" || want.Value == "refused now" && refusing.Load() {
 		return []engine.Problem{engine.Errorf("value", "this value is refused")}
 	}
 	return nil

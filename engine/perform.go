@@ -28,8 +28,8 @@ func (a *hostApplier) perform(ctx context.Context) {
 		r.Err = fmt.Errorf("observe the host again: %w", err)
 		return
 	}
-	if r.Err = hp.changedSince(now); r.Err != nil {
-		return
+	if r.Err = errors.Join(hp.changedSince(now), now.failure()); r.Err != nil {
+		return // a resource with a problem has no change in now, and would be left out
 	}
 	did := deeds{changed: map[*Resource]bool{}, absent: map[*Resource]bool{}, first: map[*Resource]any{}}
 	for _, compared := range now.Compared {
