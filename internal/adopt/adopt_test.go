@@ -72,7 +72,14 @@ func newFakeHost(t testing.TB, archive *txtar.Archive) *fakeHost {
 }
 
 func (h *fakeHost) add(p, target string, link bool, content []byte) {
-	f := wire.File{Kind: wire.Regular, Mode: 0o644, Owner: "root", Group: "root", Fingerprint: "x", Size: int64(len(content)), Content: content, HasContent: true}
+	mode := uint32(0o644)
+	if strings.HasPrefix(string(content), "#!") {
+		mode = 0o755
+	}
+	f := wire.File{
+		Kind: wire.Regular, Mode: mode, Owner: "root", Group: "root", Fingerprint: "x",
+		Size: int64(len(content)), Content: content, HasContent: true,
+	}
 	sum := sha256.Sum256(content)
 	f.SHA256 = hex.EncodeToString(sum[:])
 	if link {

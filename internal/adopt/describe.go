@@ -12,6 +12,9 @@ import (
 // and what else is on the host.
 func (d *Draft) describe(f *found) {
 	about := describer{f}
+	if f.main() == nil && f.named != "" {
+		d.before = []string{"stop what syncs " + printable(f.named) + " now, which is not understood"}
+	}
 	d.others = about.otherTrees()
 	d.files = about.described()
 	if j := f.main(); j != nil {
@@ -72,7 +75,7 @@ func (f describer) byHand() []string {
 func (f describer) besides(j *job) []string {
 	var list []string
 	for _, o := range f.jobs {
-		if o.sync.starts == j.sync.starts && !o.almalinux() {
+		if o.sync.starts == j.sync.starts && o.startedWith(j) && !o.almalinux() {
 			list = append(list, fmt.Sprintf("it syncs %s, too (line %d)", printable(o.sync.tree), o.sync.at.Line))
 		}
 	}
@@ -81,7 +84,7 @@ func (f describer) besides(j *job) []string {
 
 // sameLine reports whether another distribution's sync is on the line of a job, as in a loop.
 func (f describer) sameLine(j *job) bool {
-	return slices.ContainsFunc(f.jobs, func(o *job) bool { return !o.almalinux() && o.sync.at == j.sync.at })
+	return slices.ContainsFunc(f.jobs, func(o *job) bool { return !o.almalinux() && o.sync.at == j.sync.at && o.startedWith(j) })
 }
 
 // starters returns the files that start the syncs of AlmaLinux.

@@ -52,6 +52,12 @@ func (j *job) script() string {
 	return j.sync.at.File
 }
 
+// startedWith reports whether the same thing starts another job: not another instance of a template
+// unit, nor another line of a crontab.
+func (s starter) startedWith(o *job) bool {
+	return s.timer.name == o.timer.name && s.at.File == o.at.File && s.cronLine == o.cronLine
+}
+
 // alma matches the name of AlmaLinux in the path of a URL or of a directory.
 var alma = regexp.MustCompile(`(?i)almalinux|(^|[^a-z0-9])alma([^a-z0-9]|[0-9]|$)`)
 

@@ -55,6 +55,9 @@ func (f cronReader) whole(s starter) {
 		return
 	}
 	s.file = realPath
+	if mode := f.files[realPath].Mode; mode&0o111 == 0 {
+		f.remark(s.at, "the file is not executable (mode %04o), so nothing runs it at present", mode)
+	}
 	f.evaluate(s, f.start(s, map[string]string{"PATH": unitPath}), func(start shell.Start) shell.Trace {
 		return shell.File(scriptHost{f.found}, f.budget, s.at.File, start)
 	})

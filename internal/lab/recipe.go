@@ -62,7 +62,7 @@ func newRecipe() (*recipe, error) {
 		Offered: []string{"rsync", "nginx-light", "nginx", "logrotate", "xfsprogs", "e2fsprogs", "btrfs-progs", "util-linux",
 			"fdisk", "curl", "strace", "tcsh", "fish", "opendoas", "python3", "python3-apt", "dnf", "rpm", "createrepo-c",
 			"apache2", "certbot", "openssl", "firewalld", "ufw", "netbase", "nftables"},
-		MaybeOffered: []string{"caddy", "libnginx-mod-http-xslt-filter"}, // Debian 11 lacks the first
+		MaybeOffered: []string{"caddy", "libnginx-mod-http-xslt-filter", "libnginx-mod-http-fancyindex"}, // Debian 11 lacks the first
 		Masked: []string{"apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer",
 			"e2scrub_reap.service", "fstrim.timer", "man-db.timer", "console-getty.service", "getty.target", "systemd-resolved.service",
 			"systemd-networkd-wait-online.service", "systemd-update-utmp.service", "systemd-update-utmp-runlevel.service",
