@@ -29,7 +29,12 @@ func TestLab(t *testing.T) {
 	if _, err := l.Upstream(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	runScripts(t, "../../testdata/lab", testscript.Params{
+	runScripts(t, "../../testdata/lab", labParams(l))
+}
+
+// labParams has what scripts need to work with hosts of a lab.
+func labParams(l *lab.Lab) testscript.Params {
+	return testscript.Params{
 		Setup: func(env *testscript.Env) error {
 			env.Values[hostsKey{}] = &scriptHosts{lab: l, byName: map[string]*lab.Host{}}
 			env.Values[caKey{}] = new(*lab.CA)
@@ -63,9 +68,9 @@ func TestLab(t *testing.T) {
 			"status": status, "repeat": repeat, "boot": boot, "on": on, "reboot": reboot, "eventually": eventually, "edit": edit,
 			"github": github, "behind": behind, "serve": serve, "workflow": workflow, "pipeline": pipeline, "fleet": fleet, "power": power, "listing": listOn, "frozen": frozen, "dump": dump, "acme": acme,
 			"poll": poll, "http3": askHTTP3, "put": put, "install": install, "download": download,
-			"receive": receive, "proxy": proxy,
+			"receive": receive, "proxy": proxy, "lay": lay, "around": around,
 		},
-	})
+	}
 }
 
 // hostsKey is the key of a script's *scriptHosts.
