@@ -70,8 +70,8 @@ type table struct {
 
 const gap = 2 // between columns
 
-// parts divides the columns into parts that fit into a limit of columns, if limit is above 0. Without
-// keys, there is one part.
+// parts divides the columns into parts that fit into a limit of columns, if limit is above 0.
+// Without keys, there is one part.
 func (t *table) parts(limit int) [][]int {
 	var parts [][]int
 	var part []int
