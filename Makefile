@@ -22,6 +22,7 @@ help: ## List the targets
 
 .PHONY: build
 build: ## Build bin/mirrorform for release, with the host helper for every architecture inside
+	@internal/tools/check
 	go run ./internal/helper/build
 	CGO_ENABLED=0 go build -trimpath -tags release -ldflags '$(LDFLAGS)' -o bin/mirrorform ./cmd/mirrorform
 	@ls -l bin/mirrorform | awk '{ printf "bin/mirrorform: %.1f MB\n", $$5 / 1e6 }'

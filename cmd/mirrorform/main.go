@@ -1,3 +1,5 @@
+//go:build !windows
+
 // Command mirrorform provisions public AlmaLinux mirrors from a declarative configuration.
 package main
 

@@ -43,7 +43,7 @@ type record struct {
 }
 
 func open(ctx context.Context) (source, string, error) {
-	root, err := builder.Root()
+	root, err := builder.Root(ctx)
 	if err != nil {
 		return nil, "", err
 	}

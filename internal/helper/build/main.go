@@ -39,7 +39,7 @@ func main() {
 
 // build writes all files to a new directory, and then replaces the old one with it.
 func build(ctx context.Context) (err error) {
-	root, err := builder.Root()
+	root, err := builder.Root(ctx)
 	if err != nil {
 		return err
 	}

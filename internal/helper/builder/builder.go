@@ -4,12 +4,15 @@ package builder
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"go/build"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strings"
 )
 
@@ -21,13 +24,17 @@ const (
 )
 
 // Root returns the module's root directory: the one that this source file was compiled from. If
-// that does not exist (the program was built with -trimpath, or on another machine), it returns the
-// one that contains the working directory.
-func Root() (string, error) {
+// that does not exist (the program was built with -trimpath, or on another machine), it is the
+// version of the program in Go's module cache, into which it is downloaded again if need be, or,
+// for a program without a version, the directory that contains the working directory.
+func Root(ctx context.Context) (string, error) {
 	if _, file, _, ok := runtime.Caller(0); ok && filepath.IsAbs(file) {
 		if root := filepath.Join(filepath.Dir(file), "..", "..", ".."); isRoot(root) {
 			return root, nil
 		}
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Path == Module && strings.HasPrefix(info.Main.Version, "v") && info.Main.Sum != "" {
+		return downloaded(ctx, Module+"@"+info.Main.Version)
 	}
 	dir, err := os.Getwd()
 	if err != nil {
@@ -44,6 +51,26 @@ func Root() (string, error) {
 		}
 		dir = parent
 	}
+}
+
+// downloaded returns the directory of a version of the module in Go's module cache.
+func downloaded(ctx context.Context, module string) (string, error) {
+	cache := os.Getenv("GOMODCACHE")
+	if first := filepath.SplitList(build.Default.GOPATH); cache == "" && len(first) > 0 {
+		cache = filepath.Join(first[0], "pkg", "mod")
+	}
+	if dir := filepath.Join(cache, module); isRoot(dir) {
+		return dir, nil // without a run of the go command
+	}
+	out, err := run(ctx, os.TempDir(), runtime.GOARCH, "mod", "download", "-json", module)
+	if err != nil {
+		return "", err
+	}
+	var got struct{ Dir string }
+	if err := json.Unmarshal(out, &got); err != nil || !isRoot(got.Dir) {
+		return "", fmt.Errorf("go mod download %s reports no directory with the source: %q", module, out)
+	}
+	return got.Dir, nil
 }
 
 // isRoot reports whether dir is the root of the module.
@@ -104,7 +131,7 @@ func run(ctx context.Context, root, arch string, args ...string) ([]byte, error)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("go %s %s in %s: %w\n%s", args[0], command, root, err, bytes.TrimSpace(stderr.Bytes()))
+		return nil, fmt.Errorf("go %s %s in %s: %w\n%s", args[0], args[len(args)-1], root, err, bytes.TrimSpace(stderr.Bytes()))
 	}
 	return stdout.Bytes(), nil
 }
