@@ -49,7 +49,7 @@ func newConnector(s *Scope, a Access) (*connector, error) {
 		return nil, err
 	}
 	return &connector{
-		reach:     newReach(s.byName, a.SSHConfig),
+		reach:     newReach(s.byName, a.SSHConfig, s.sources.Confine),
 		dir:       s.sources.Dir,
 		version:   s.sources.Version,
 		passwords: passwords,

@@ -24,13 +24,14 @@ type reach struct {
 }
 
 // newReach returns a reach that uses the given ssh_config instead of the user's, if file is set. It
-// reads nothing until it is needed.
-func newReach(hosts map[string]*config.DeclaredHost, file string) *reach {
+// reads nothing until it is needed. Of a configuration that is not trusted, confined, such a file
+// may be a part, so it names no programs to run.
+func newReach(hosts map[string]*config.DeclaredHost, file string, confined bool) *reach {
 	return &reach{hosts: hosts, targets: map[string]*ssh.Target{}, open: sync.OnceValues(func() (*sshconfig.Config, error) {
 		if file == "none" {
 			return nil, nil
 		}
-		return sshconfig.Open(file)
+		return sshconfig.Open(file, file == "" || !confined)
 	})}
 }
 
@@ -105,6 +106,7 @@ func complete(c *sshconfig.Config, t *ssh.Target, seen []string) error {
 	}
 	t.Certificates, t.IdentitiesOnly, t.AgentSocket = s.CertificateFiles, s.IdentitiesOnly, s.IdentityAgent
 	t.HostKeyAlias = s.HostKeyAlias
+	t.ProxyCommand, t.ProxyPlace = s.ProxyCommand, s.ProxyPlace
 	if s.UserKnownHostsFiles != nil || s.GlobalKnownHostsFile != nil {
 		user, system := s.UserKnownHostsFiles, s.GlobalKnownHostsFile
 		if user == nil {

@@ -55,7 +55,7 @@ Host *
 		{Name: "d", Address: "ring1"},
 		{Name: "e", Address: "bare"},
 	}
-	r := newReach(hostsByName(hosts), file)
+	r := newReach(hostsByName(hosts), file, false)
 	path := func(t *ssh.Target) string {
 		var hops []string
 		for ; t != nil; t = t.Jump {
@@ -103,7 +103,7 @@ Host *
 		t.Error(err)
 	}
 
-	none := newReach(hostsByName(hosts), "none")
+	none := newReach(hostsByName(hosts), "none", false)
 	target, err := none.target("a")
 	if err != nil || path(target) != "a=@behind:0" || target.Identities != nil {
 		t.Errorf("without ssh_config: %+v, %v", target, err)

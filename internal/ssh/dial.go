@@ -73,6 +73,10 @@ func (d *Dialer) dialOnce(ctx context.Context, g *guard, t Target) (net.Conn, *c
 	if t.Jump != nil {
 		return d.dialThrough(ctx, g, t)
 	}
+	if t.ProxyCommand != "" {
+		conn, err := dialCommand(t)
+		return conn, nil, err
+	}
 	// With a Timeout, the dialer gives each address of a name its share of the time.
 	dialer := net.Dialer{Timeout: t.ConnectTimeout}
 	conn, err := dialer.DialContext(ctx, networks[t.AddressFamily], t.endpoint())

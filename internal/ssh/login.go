@@ -82,9 +82,12 @@ func (d *Dialer) login(ctx context.Context, g *guard, t Target) (*connection, er
 		}
 		var unreachable *dialError
 		var jump *jumpError
+		var proxy *proxyError
 		switch {
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
+		case errors.As(err, &proxy):
+			return nil, proxy
 		case errors.As(err, &unreachable), errors.As(err, &jump):
 			return nil, err
 		case attempt.comeAgain(err) && wait(ctx, turnedAway):

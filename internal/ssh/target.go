@@ -49,6 +49,9 @@ type Target struct {
 	// Jump is the host to connect through, which may have a Jump itself. If nil, the connection is
 	// direct.
 	Jump *Target
+	// ProxyCommand, if set, is a command of ssh_config(5) whose standard streams are the connection,
+	// and ProxyPlace is where it is set, for messages. A target with a Jump ignores it.
+	ProxyCommand, ProxyPlace string
 	// Become is how the helper becomes root: "none" (or ""), "sudo" or "doas".
 	Become string
 	// BecomePassword returns sudo's password. It is called if sudo asks for one. If nil, there is

@@ -20,7 +20,7 @@ func BenchmarkFleet(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		c, err := Open(file)
+		c, err := Open(file, false)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -23,7 +23,7 @@ func FuzzConfig(f *testing.F) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		c, err := Open(file)
+		c, err := Open(file, false)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -142,7 +142,7 @@ func (k *keyword) checkLine(args []string, rest string) error {
 	return nil
 }
 
-const noPrograms = "mirrorform does not run programs from ssh_config"
+const noPrograms = "mirrorform does not run programs from this file"
 
 // keywords are the keywords that determine how to reach a host, by name in lower case.
 var keywords = map[string]keyword{
@@ -165,7 +165,7 @@ var keywords = map[string]keyword{
 	"serveraliveinterval":  {name: "ServerAliveInterval", check: duration},
 	"serveralivecountmax":  {name: "ServerAliveCountMax", check: count},
 	"proxycommand": {
-		name: "ProxyCommand", why: noPrograms + ": use ProxyJump, or jump in the host block", harmless: []string{"none"},
+		name: "ProxyCommand", why: noPrograms + " with --confine: use ProxyJump, or jump in the host block", harmless: []string{"none"},
 	},
 	"knownhostscommand": {name: "KnownHostsCommand", why: noPrograms, harmless: []string{"none"}},
 	"revokedhostkeys": {

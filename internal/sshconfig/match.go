@@ -92,7 +92,14 @@ func (q *query) matches(args []string, place string) (state, error) {
 			if arg == "" && name != "tagged" && name != "command" {
 				return inactive, fmt.Errorf("criterion %s of Match has no argument", name)
 			}
-			holds = q.holds(name, arg)
+			if result == inactive && name == "exec" { // as ssh does: nothing runs for other hosts
+				holds = inactive
+				break
+			}
+			var err error
+			if holds, err = q.holds(name, arg); err != nil {
+				return inactive, err
+			}
 		default:
 			return inactive, fmt.Errorf("unknown Match criterion %q", name)
 		}
@@ -108,9 +115,14 @@ func (q *query) matches(args []string, place string) (state, error) {
 }
 
 // holds evaluates one criterion.
-func (q *query) holds(name, arg string) state {
+func (q *query) holds(name, arg string) (state, error) {
 	var text string
 	switch name {
+	case "exec":
+		if !q.config.programs {
+			return undecided, nil
+		}
+		return q.runs(arg)
 	case "host": // matches the value of HostName so far
 		text = strings.ToLower(q.hostName())
 		arg = strings.ToLower(arg)
@@ -124,10 +136,29 @@ func (q *query) holds(name, arg string) state {
 	case "localuser":
 		text = q.config.self.Username
 	default:
-		return undecided
+		return undecided, nil
 	}
 	if inList(arg, text) {
-		return active
+		return active, nil
 	}
-	return inactive
+	return inactive, nil
+}
+
+// runs evaluates exec, with what is known about the host so far.
+func (q *query) runs(text string) (state, error) {
+	s := &Settings{HostName: strings.ToLower(q.hostName()), User: q.user(), Port: q.given.Port}
+	if v, ok := q.first["port"]; ok && s.Port == 0 {
+		s.Port = parsePort(v.args[0])
+	}
+	if v, ok := q.first["hostkeyalias"]; ok {
+		s.HostKeyAlias = strings.ToLower(v.args[0])
+	}
+	command, err := q.command(text, s, "dhikLlnpru")
+	if err != nil {
+		return inactive, fmt.Errorf("exec of Match: %w", err)
+	}
+	if ok, err := q.config.succeeds(command); err != nil || !ok {
+		return inactive, err
+	}
+	return active, nil
 }

@@ -68,7 +68,15 @@ func (q *query) settings() (*Settings, error) {
 			"with keys only",
 			v.place, q.host)
 	}
-	if v, ok := q.first["proxyjump"]; ok && v.raw != "" {
+	switch v, ok := q.first["proxyjump"]; {
+	case ok && v.command && strings.EqualFold(v.raw, "none"):
+	case ok && v.command:
+		command, err := q.command(v.raw, s, "hnpr")
+		if err != nil {
+			return nil, fmt.Errorf("%s: ProxyCommand, which applies to %s: %w", v.place, q.host, err)
+		}
+		s.ProxyCommand, s.ProxyPlace = command, v.place
+	case ok && v.raw != "":
 		s.Jump, _ = parseJump(v.raw)
 		for i := range s.Jump {
 			s.Jump[i].Place = v.place
@@ -173,31 +181,48 @@ func (q *query) path(name string, tokens map[byte]string) (string, error) {
 // expand expands percent tokens and ${VARIABLES} of the environment.
 func expand(s string, tokens map[byte]string) (string, error) {
 	var b strings.Builder
+	for {
+		text, rest, found := strings.Cut(s, "${")
+		part, _, err := replace(text, tokens)
+		if err != nil {
+			return "", err
+		}
+		b.WriteString(part)
+		if !found {
+			return b.String(), nil
+		}
+		name, after, closed := strings.Cut(rest, "}")
+		value, set := os.LookupEnv(name)
+		if !closed || !set {
+			return "", fmt.Errorf("the environment has no variable %q", name)
+		}
+		b.WriteString(value)
+		s = after
+	}
+}
+
+// replace replaces percent tokens, and returns which of them it has found.
+func replace(s string, tokens map[byte]string) (text string, used map[byte]bool, err error) {
+	var b strings.Builder
+	used = map[byte]bool{}
 	for i := 0; i < len(s); i++ {
 		switch {
-		case s[i] == '$' && i+1 < len(s) && s[i+1] == '{':
-			name, _, closed := strings.Cut(s[i+2:], "}")
-			value, set := os.LookupEnv(name)
-			if !closed || !set {
-				return "", fmt.Errorf("the environment has no variable %q", name)
-			}
-			b.WriteString(value)
-			i += len(name) + 2
 		case s[i] != '%':
 			b.WriteByte(s[i])
 		case i+1 == len(s):
-			return "", errors.New("% at the end: write %% for a percent sign")
+			return "", nil, errors.New("% at the end: write %% for a percent sign")
 		case s[i+1] == '%':
 			b.WriteByte('%')
 			i++
 		default:
 			value, ok := tokens[s[i+1]]
 			if !ok {
-				return "", fmt.Errorf("the token %%%c is not supported here", s[i+1])
+				return "", nil, fmt.Errorf("the token %%%c is not supported here", s[i+1])
 			}
 			b.WriteString(value)
+			used[s[i+1]] = true
 			i++
 		}
 	}
-	return b.String(), nil
+	return b.String(), used, nil
 }

@@ -2,9 +2,8 @@
 // value that applies to a host counts.
 //
 // It handles the keywords that determine how to reach a host. Those that mirrorform does not
-// support (ProxyCommand, Match exec and others) are an error, with file and line, for the hosts
-// that they apply to. It ignores all other keywords, and unknown ones; ssh itself reports misspelt
-// ones.
+// support (KnownHostsCommand and others) are an error, with file and line, for the hosts that they
+// apply to. It ignores all other keywords, and unknown ones; ssh itself reports misspelt ones.
 package sshconfig
 
 import (
@@ -25,12 +24,16 @@ import (
 // Config is a client configuration: one or more files, the first of which takes precedence. It is
 // safe for concurrent use.
 type Config struct {
-	files []source
-	self  *user.User
-	home  string
+	files    []source
+	self     *user.User
+	home     string
+	programs bool // Match exec and ProxyCommand run programs
 
 	mu   sync.Mutex
 	read map[string]result // by path
+
+	running sync.Mutex
+	ran     map[string]bool // commands of Match exec: whether they succeeded
 }
 
 // source is a configuration file.
@@ -43,8 +46,9 @@ type source struct {
 }
 
 // Open returns the configuration in a file, or, for "", that of the user and the system:
-// ~/.ssh/config and /etc/ssh/ssh_config, if they exist. It does not read them yet.
-func Open(file string) (*Config, error) {
+// ~/.ssh/config and /etc/ssh/ssh_config, if they exist. It does not read them yet. programs is
+// whether the files may name programs to run.
+func Open(file string, programs bool) (*Config, error) {
 	self, err := user.Current()
 	if err != nil {
 		return nil, fmt.Errorf("ssh_config: the current user is unknown: %w", err)
@@ -53,7 +57,7 @@ func Open(file string) (*Config, error) {
 	if err != nil {
 		home = self.HomeDir
 	}
-	c := &Config{self: self, home: home}
+	c := &Config{self: self, home: home, programs: programs}
 	dir := filepath.Join(home, ".ssh")
 	if file != "" {
 		c.files = []source{{path: file, dir: dir, user: true, trusted: true, must: true}}
@@ -92,6 +96,8 @@ type Settings struct {
 	ServerAliveInterval  time.Duration
 	ServerAliveCountMax  int   // 0 if not set
 	Jump                 []Hop // ProxyJump, in order from this machine
+	ProxyCommand         string
+	ProxyPlace           string // the line of ProxyCommand, as FILE:LINE
 }
 
 // Hop is a jump host of ProxyJump.
@@ -129,9 +135,10 @@ const (
 
 // value is the value of a keyword.
 type value struct {
-	args  []string
-	raw   string // the rest of the line, for ProxyJump
-	place string
+	args    []string
+	raw     string // the rest of the line, for ProxyJump and ProxyCommand
+	place   string
+	command bool // ProxyCommand
 }
 
 // query collects the values that apply to one host.
@@ -268,7 +275,7 @@ func (q *query) line(s source, l *parsedLine, limit state, st *state, depth int)
 	case *st == inactive:
 		return nil
 	}
-	return q.set(l.keyword, keywords[l.keyword], value{l.args, l.rest, l.place(s)}, *st)
+	return q.set(l.keyword, keywords[l.keyword], value{args: l.args, raw: l.rest, place: l.place(s)}, *st)
 }
 
 // set records a value that applies to the host, unless an earlier one does.
@@ -276,6 +283,10 @@ func (q *query) set(keyword string, k keyword, v value, st state) error {
 	if keyword == "proxycommand" || keyword == "proxyjump" { // the first of the two counts
 		if q.given.Jump {
 			return nil
+		}
+		if keyword == "proxycommand" && q.config.programs {
+			k.why, k.harmless, v.command = "", nil, true
+			v.raw = strings.Trim(v.raw, " \t=\r\f") // as ssh(1) does
 		}
 		keyword = "proxyjump"
 	}

@@ -16,7 +16,7 @@ func ask(t testing.TB, text string, given Given) (*Settings, error) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := Open(file)
+	c, err := Open(file, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func TestUsersFile(t *testing.T) {
 	}
 	query := func() (*Settings, error) {
 		t.Helper()
-		c, err := Open("")
+		c, err := Open("", false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -178,7 +178,7 @@ func TestUsersFile(t *testing.T) {
 	if _, err := query(); err == nil || !strings.Contains(err.Error(), "chmod go-w") {
 		t.Error(err)
 	}
-	c, err := Open(filepath.Join(home, "nothing"))
+	c, err := Open(filepath.Join(home, "nothing"), false)
 	if err != nil {
 		t.Fatal(err)
 	}
