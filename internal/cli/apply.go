@@ -17,8 +17,8 @@ import (
 type applyOptions struct {
 	hostFlags
 	replace     []string
+	review
 	lockTimeout time.Duration
-	approved    bool
 }
 
 func newApplyCommand(g *global) *cobra.Command {
@@ -86,8 +86,21 @@ mirrorform apply --auto-approve --report json=result.json`,
 	addLockFlag(cmd, &o.lockTimeout)
 	o.reports.addFlag(cmd)
 	addReplaceFlag(cmd, &o.replace, complete)
-	addApproveFlag(cmd, &o.approved)
+	o.review.addFlags(cmd)
 	return cmd
+}
+
+// review is how a plan is shown, and whether it needs an answer.
+type review struct{ approved, expand bool }
+
+func (v *review) addFlags(cmd *cobra.Command) {
+	addApproveFlag(cmd, &v.approved)
+	addExpandFlag(cmd, &v.expand)
+}
+
+// addExpandFlag adds --expand.
+func addExpandFlag(cmd *cobra.Command, expand *bool) {
+	cmd.Flags().BoolVar(expand, "expand", false, "print each host's plan, also where several are the same")
 }
 
 // addApproveFlag adds --auto-approve.
@@ -109,14 +122,14 @@ func runApply(ctx context.Context, g *global, w *observer, o applyOptions) error
 		return err
 	}
 	defer r.Close()
-	return planAndApply(ctx, g, r, r.Aim(), asking("Apply these changes?"), o.approved)
+	return planAndApply(ctx, g, r, r.Aim(), asking("Apply these changes?"), o.review)
 }
 
 // destroyOptions are the options of destroy.
 type destroyOptions struct {
 	hostFlags
+	review
 	lockTimeout time.Duration
-	approved    bool
 }
 
 func newDestroyCommand(g *global) *cobra.Command {
@@ -144,7 +157,7 @@ mirrorform destroy --target fra1/file.motd`,
 	o.addEventsFlag(cmd)
 	addLockFlag(cmd, &o.lockTimeout)
 	o.reports.addFlag(cmd)
-	addApproveFlag(cmd, &o.approved)
+	o.review.addFlags(cmd)
 	return cmd
 }
 
@@ -158,7 +171,7 @@ func runDestroy(ctx context.Context, g *global, w *observer, o destroyOptions) e
 	defer r.Close()
 	aim := r.Aim()
 	aim.Adjust = r.Removal
-	return planAndApply(ctx, g, r, aim, asking("Remove these resources?"), o.approved)
+	return planAndApply(ctx, g, r, aim, asking("Remove these resources?"), o.review)
 }
 
 var errNotApproved = errors.New("not approved; nothing was changed")
@@ -178,7 +191,7 @@ func asking(question string) func(*engine.Plan) string {
 
 // planAndApply plans, shows the plan, asks for confirmation unless approved, and performs it.
 func planAndApply(
-	ctx context.Context, g *global, r *run.Run, aim run.Aim, question func(*engine.Plan) string, approved bool,
+	ctx context.Context, g *global, r *run.Run, aim run.Aim, question func(*engine.Plan) string, v review,
 ) error {
 	p, err := r.NewPlan(ctx, aim)
 	if err != nil {
@@ -188,10 +201,10 @@ func planAndApply(
 	if err := interrupted(ctx); err != nil {
 		return err
 	}
-	if err := showPass(g, p, false); err != nil {
+	if err := showPass(g, p, false, v.expand); err != nil {
 		return err
 	}
-	if !approved && p.Plan.Counts().Changes() > 0 {
+	if !v.approved && p.Plan.Counts().Changes() > 0 {
 		yes, err := g.ui.Confirm(question(p.Plan))
 		if err != nil {
 			return err

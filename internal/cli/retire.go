@@ -184,9 +184,9 @@ func stopMirrors(ctx context.Context, g *global, r *run.Run, hosts []string, dat
 	if o.dryRun {
 		return showStopping(ctx, g, r, stopping)
 	}
-	err := planAndApply(ctx, g, r, stopping, asking("Stop the syncs and the sites of these mirrors?"), o.approved)
+	err := planAndApply(ctx, g, r, stopping, asking("Stop the syncs and the sites of these mirrors?"), review{approved: o.approved})
 	if deleting := r.Deleting(hosts, data); err == nil && len(deleting.Hosts) > 0 {
-		if err = planAndApply(ctx, g, r, deleting, deletionQuestion, o.approved); errors.Is(err, errNotApproved) {
+		if err = planAndApply(ctx, g, r, deleting, deletionQuestion, review{approved: o.approved}); errors.Is(err, errNotApproved) {
 			g.ui.Error(errors.New("not approved; the mirrors are stopped, and their files were not deleted"))
 			err = errReported
 		}
@@ -204,7 +204,7 @@ func showStopping(ctx context.Context, g *global, r *run.Run, stopping run.Aim) 
 		return err
 	}
 	defer p.Close()
-	if err := showPass(g, p, false); err != nil || p.Plan.Failed() {
+	if err := showPass(g, p, false, false); err != nil || p.Plan.Failed() {
 		return errors.Join(err, errReported)
 	}
 	return nil

@@ -29,7 +29,7 @@ func (o *outFile) String() string { return string(*o) }
 func (o *outFile) Type() string   { return "FILE" }
 
 func newShowCommand(g *global) *cobra.Command {
-	var asJSON bool
+	var asJSON, expand bool
 	cmd := &cobra.Command{
 		Use:   "show FILE",
 		Short: "Print a saved plan",
@@ -38,13 +38,14 @@ configuration nor the hosts.`,
 		Example: `mirrorform show fleet.plan
 mirrorform show --json fleet.plan`,
 		Args: oneArgument("FILE"),
-		RunE: func(_ *cobra.Command, args []string) error { return runShow(g, args[0], asJSON) },
+		RunE: func(_ *cobra.Command, args []string) error { return runShow(g, args[0], asJSON, expand) },
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the plan as JSON, as plan --json does")
+	addExpandFlag(cmd, &expand)
 	return cmd
 }
 
-func runShow(g *global, file string, asJSON bool) error {
+func runShow(g *global, file string, asJSON, expand bool) error {
 	saved, err := run.ReadSaved(file)
 	if err != nil {
 		return err
@@ -54,7 +55,7 @@ func runShow(g *global, file string, asJSON bool) error {
 		return fmt.Errorf("%s: %w", file, err)
 	}
 	g.ui.Note(describeSaved(saved))
-	return showPlan(g, plan, asJSON, ui.PlanOptions{})
+	return showPlan(g, plan, asJSON, ui.PlanOptions{Expand: expand})
 }
 
 // describeSaved says when and how a plan was made.
@@ -131,13 +132,13 @@ func runApplySaved(ctx context.Context, g *global, w *observer, o applyOptions, 
 	}
 	now, err := p.Saved(saved.Salt)
 	if err != nil {
-		return errors.Join(showPass(g, p, false),
+		return errors.Join(showPass(g, p, false, o.expand),
 			fmt.Errorf("cannot compare %s with the hosts; no host was changed: %w", file, err))
 	}
 	if differences := saved.Differences(now); len(differences) > 0 {
 		return staleBy(differences)
 	}
-	if err := showPass(g, p, false); err != nil {
+	if err := showPass(g, p, false, o.expand); err != nil {
 		return err
 	}
 	return applyPass(ctx, g, p)

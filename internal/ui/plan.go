@@ -15,9 +15,14 @@ type PlanOptions struct {
 	// OmitProblems omits the problems of resources, which the caller has printed as diagnostics.
 	// Errors of whole hosts are still printed.
 	OmitProblems bool
+	// Expand prints each host, also if the plans of several differ in nothing but their own values.
+	Expand bool
 	// Waves are the waves of a rollout, in order. With them, hosts are grouped by wave. A wave that
 	// is Last has no number.
 	Waves []engine.Wave
+
+	grouped bool // hides the digests in files that mirrorform generates
+	summary bool // of new ones, prints the number of lines
 }
 
 // Plan prints a plan as a result: the changes and errors of each host, in the plan's order, and a
@@ -39,8 +44,11 @@ func (s *stream) plan(p *engine.Plan, o PlanOptions) string {
 func (s *stream) hostPlans(p *engine.Plan, o PlanOptions, all bool) string {
 	var b strings.Builder
 	idle, silent := 0, ""
-	for _, h := range p.Hosts {
-		if text := s.hostPlan(h, o); text != "" {
+	for _, g := range groups(p.Hosts, o) {
+		h := g.hosts[0]
+		if len(g.hosts) > 1 {
+			b.WriteString(s.groupPlan(g, o) + "\n")
+		} else if text := s.hostPlan(h, o); text != "" {
 			b.WriteString(text + "\n")
 		} else if !h.Failed() {
 			idle++
@@ -71,9 +79,7 @@ func (s *stream) hostPlan(h *engine.HostPlan, o PlanOptions) string {
 	for _, note := range h.Notes {
 		b.WriteString(s.message(s.style.cyan("Note:"), note, "  "))
 	}
-	for i := range h.Changes {
-		b.WriteString(s.change(h, &h.Changes[i], o) + "\n")
-	}
+	b.WriteString(s.changes(h, o))
 	if b.Len() == 0 {
 		return ""
 	}
@@ -150,14 +156,23 @@ func (s *stream) change(h *engine.HostPlan, c *engine.Change, o PlanOptions) str
 		name = max(name, columns(plain.Escape(a.name)))
 	}
 	for _, a := range changes {
-		b.WriteString(s.attribute(a, name, o))
+		if after := a.value(a.after); o.summary && a.before == nil && multiline(after) && generated(c, a.name) {
+			lines := strings.Count(strings.TrimSuffix(text(after), "\n"), "\n") + 1
+			b.WriteString("      " + pad(plain.Escape(a.name), name) + " = " + s.style.dim("("+count(lines, "line")+", see --expand)") + "\n")
+			continue
+		}
+		line := s.attribute(a, name, o)
+		if o.grouped && generated(c, a.name) {
+			line = digests.ReplaceAllString(line, ownDigest)
+		}
+		b.WriteString(line)
 	}
 	for _, step := range c.Steps {
-		text := "→ " + plain.Escape(h.StepSummary(c, &step))
+		line := "→ " + plain.Escape(h.StepSummary(c, &step))
 		if step.Undo == nil && step.Final != "" && step.Final != engine.ChangesNothing {
-			text += " (cannot be undone: " + plain.Escape(step.Final) + ")"
+			line += " (cannot be undone: " + plain.Escape(step.Final) + ")"
 		}
-		b.WriteString("      " + s.style.dim(text) + "\n")
+		b.WriteString("      " + s.style.dim(line) + "\n")
 	}
 	return b.String()
 }
