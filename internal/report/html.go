@@ -33,6 +33,7 @@ type page struct {
 	Width  int // of the map, as Height
 	Height int
 
+	Title     string // whose mirrors
 	Version   string
 	Newest    stamp // of the documents with a time
 	Documents []documentView
@@ -130,6 +131,7 @@ func newPage(results []*Result) *page {
 	p.Map = f.worldMap(p.Verified)
 	p.Cards = cards(p)
 	p.Attention, p.More = f.attention(p.Verified)
+	p.Title = f.title()
 	p.Labels = labelsOf(f.hosts)
 	p.Problems = f.problems()
 	changes := 0

@@ -256,3 +256,17 @@ func TestBrowserPrint(t *testing.T) {
 	eval[bool](w, `dispatchEvent(new Event("afterprint"))`)
 	w.check(`document.querySelectorAll("#changes details[open]").length === 0`)
 }
+
+// TestBrowserPrintedPage: on paper, the overview of 18 hosts is the first page, of A4 with its
+// margins; what follows begins on another.
+func TestBrowserPrintedPage(t *testing.T) {
+	t.Parallel()
+	const width, height = 703, 1031.0 // 186 by 273 mm in pixels
+	w := open(t, htmlOf(t, madeFleet(18)...), width)
+	call(w, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: "print"})
+	if bottom := eval[float64](w, `document.getElementById("hosts").getBoundingClientRect().bottom`); bottom > height {
+		t.Errorf("the hosts end at %.0f pixels of %.0f", bottom, height)
+	}
+	w.check(`document.documentElement.scrollWidth <= innerWidth`)
+	w.check(`getComputedStyle(document.getElementById("changes")).breakBefore === "page"`)
+}

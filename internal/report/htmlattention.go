@@ -17,7 +17,7 @@ const (
 // card is one figure of the overview.
 type card struct {
 	Title, Value, Text string
-	Bad                bool
+	Mark               string // as that of a cell
 }
 
 func cards(p *page) []card {
@@ -36,12 +36,13 @@ func cards(p *page) []card {
 		}
 	}
 	if looked > 0 {
-		c := card{Title: "Drift", Value: fmt.Sprint(differ), Text: "of " + count(looked, "host") + " differ", Bad: differ > 0}
+		c := card{Title: "Drift", Value: fmt.Sprint(differ), Text: "of " + count(looked, "host") + " differ", Mark: look(differ > 0)}
 		if differ > 0 {
 			c.Text += ", in " + count(changes, "resource")
 		}
 		if unknown > 0 {
 			c.Text += fmt.Sprintf("; %d unknown", unknown)
+			c.Mark = "failed"
 		}
 		list = append(list, c)
 	}
@@ -58,7 +59,7 @@ func cards(p *page) []card {
 		}
 		list = append(list, card{
 			"Verify", fmt.Sprintf("%d of %d", accepted, len(p.Verified)),
-			"accepted; " + count(errors, "error") + ", " + count(warnings, "warning"), accepted < len(p.Verified),
+			"accepted; " + count(errors, "error") + ", " + count(warnings, "warning"), wrong(accepted < len(p.Verified)),
 		})
 	}
 	return list
@@ -118,13 +119,17 @@ func (f *fleet) attention(verified []verifyView) (list []attention, more int) {
 		if v.Status == "ok" {
 			reason = "verify: errors that AlmaLinux's service does not check"
 		}
-		add(8, "look", reason, at)
+		add(8, "failed", reason, at)
 	}
 	for _, m := range f.mirrors() {
 		at := spot{Name: m.Host, ID: m.HostID}
 		for _, r := range m.reasons() {
 			at.Note = r.note
-			add(10, "look", r.text, at)
+			rank := 10
+			if r.mark == "look" {
+				rank = 30
+			}
+			add(rank, r.mark, r.text, at)
 		}
 	}
 	slices.SortStableFunc(list, func(a, b attention) int { return cmp.Compare(a.rank, b.rank) })

@@ -61,7 +61,7 @@ type hostView struct {
 type cell struct {
 	Text string // "" if unknown
 	Sort float64
-	Mark string // name of the symbol if it needs attention: "failed" or "look"
+	Mark string // name of the symbol: "failed" if it is wrong, "look" if it needs attention
 }
 
 // Word returns an outcome in words.
@@ -290,15 +290,20 @@ func shares(n map[Outcome]int, all int) []outcomeCount {
 // Turn returns the start of its part of a circle, as stroke-dashoffset.
 func (c outcomeCount) Turn() float64 { return -c.X }
 
-// labelsOf returns the labels of all hosts, for the filter, without coordinates: they are for the
-// map, and each host has its own.
+// Chips returns the labels that the page shows. Coordinates are for the map.
+func (h *hostView) Chips() []string {
+	return slices.DeleteFunc(slices.Clone(h.Labels), func(l string) bool {
+		name, _, _ := strings.Cut(l, "=")
+		return name == "latitude" || name == "longitude"
+	})
+}
+
+// labelsOf returns the labels of all hosts, for the filter.
 func labelsOf(hosts []*hostView) []string {
 	all := map[string]bool{}
 	for _, h := range hosts {
-		for _, l := range h.Labels {
-			if name, _, _ := strings.Cut(l, "="); name != "latitude" && name != "longitude" {
-				all[l] = true
-			}
+		for _, l := range h.Chips() {
+			all[l] = true
 		}
 	}
 	return slices.Sorted(maps.Keys(all))

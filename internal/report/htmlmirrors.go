@@ -50,7 +50,7 @@ func newMirrorView(host string, m *MirrorStatus) mirrorView {
 		v.LastSync = cell{Text: ui.Span(*m.LastSyncAge), Sort: float64(*m.LastSyncAge)}
 	}
 	if m.TimeAge != nil {
-		v.TimeAge = cell{ui.Span(*m.TimeAge), float64(*m.TimeAge), look(float64(*m.TimeAge) > allowed())}
+		v.TimeAge = cell{ui.Span(*m.TimeAge), float64(*m.TimeAge), wrong(m.Late())}
 		if m.Hub != nil && m.Hub.Behind != nil && *m.Hub.Behind != 0 {
 			v.TimeAge.Text += ", " + m.HubText()
 		}
@@ -60,7 +60,7 @@ func newMirrorView(host string, m *MirrorStatus) mirrorView {
 		v.UsedText, v.Free, v.FreeBytes = humanize.IBytes(*m.Used), humanize.IBytes(*m.Available), float64(*m.Available)
 	}
 	if d := m.DaysUntilFull; d != nil {
-		v.FullIn = cell{count(int(math.Floor(*d)), "day"), *d, look(*d < fullSoon)}
+		v.FullIn = cell{count(int(math.Floor(*d)), "day"), *d, look(m.FullSoon())}
 	}
 	if m.NextRun != nil {
 		v.NextSync = cell{Text: stamp{*m.NextRun}.Day(), Sort: float64(m.NextRun.Unix())}
@@ -70,8 +70,8 @@ func newMirrorView(host string, m *MirrorStatus) mirrorView {
 		v.CertificateError = cmp.Or(c.Error, "no reason is known")
 		if d := c.DaysLeft; d != nil {
 			v.Certificate, v.CertificateError = cell{count(*d, "day"), float64(*d), look(c.Soon())}, ""
-			if *d < 0 {
-				v.Certificate.Text = "expired"
+			if c.Expired() {
+				v.Certificate.Text, v.Certificate.Mark = "expired", "failed"
 			}
 		}
 	}
@@ -89,37 +89,48 @@ func look(at bool) string {
 	return ""
 }
 
+// wrong returns the name of the symbol for a value that is wrong.
+func wrong(at bool) string {
+	if at {
+		return "failed"
+	}
+	return ""
+}
+
 // allowed returns the largest age of TIME, in seconds, with which AlmaLinux lists a mirror.
 var allowed = sync.OnceValue(func() float64 { return upstream.BuiltIn().AllowedOutdate.Seconds() })
 
-// reason is why a mirror needs attention. note is the value of this mirror.
-type reason struct{ text, note string }
+// reason is why a mirror needs attention, and the symbol for it. note is the value of this mirror.
+type reason struct{ mark, text, note string }
 
 func (v mirrorView) reasons() []reason {
 	var list []reason
 	if v.Error != "" {
-		list = append(list, reason{v.Name + ": " + shorten(v.Error, 140), ""})
+		list = append(list, reason{"failed", v.Name + ": " + shorten(v.Error, 140), ""})
 	}
 	if v.SyncFailed {
-		list = append(list, reason{v.Name + ": last sync: " + v.Result, ""})
+		list = append(list, reason{"failed", v.Name + ": last sync: " + v.Result, ""})
 	}
 	if v.Rsync == NotServed {
-		list = append(list, reason{v.Name + ": not served by the rsync daemon", ""})
+		list = append(list, reason{"failed", v.Name + ": not served by the rsync daemon", ""})
 	}
 	if v.TimeAge.Mark != "" {
 		list = append(list, reason{
-			fmt.Sprintf("%s: TIME is older than %s, so AlmaLinux does not list the mirror", v.Name, ui.Span(int64(allowed()))),
+			"failed", fmt.Sprintf("%s: TIME is older than %s, so AlmaLinux does not list the mirror", v.Name, ui.Span(int64(allowed()))),
 			v.TimeAge.Text,
 		})
 	}
 	if v.FullIn.Mark != "" {
-		list = append(list, reason{fmt.Sprintf("%s: storage full within %d days", v.Name, fullSoon), v.FullIn.Text})
+		list = append(list, reason{"look", fmt.Sprintf("%s: storage full within %d days", v.Name, fullSoon), v.FullIn.Text})
 	}
 	switch {
 	case v.CertificateError != "":
-		list = append(list, reason{v.Name + ": certificate not known: " + shorten(v.CertificateError, 140), ""})
+		list = append(list, reason{"look", v.Name + ": certificate not known: " + shorten(v.CertificateError, 140), ""})
+	case v.Certificate.Mark == "failed":
+		list = append(list, reason{"failed", v.Name + ": certificate expired", ""})
 	case v.Certificate.Mark != "":
-		list = append(list, reason{fmt.Sprintf("%s: certificate expires within %d days", v.Name, certificateSoon), v.Certificate.Text})
+		text := fmt.Sprintf("%s: certificate expires within %d days", v.Name, certificateSoon)
+		list = append(list, reason{"look", text, v.Certificate.Text})
 	}
 	return list
 }
@@ -153,7 +164,7 @@ func syncCard(mirrors []mirrorView) card {
 			failed++
 		}
 	}
-	c := card{Title: "Sync", Value: "unknown", Text: "no mirror has a TIME", Bad: late+failed > 0}
+	c := card{Title: "Sync", Value: "unknown", Text: "no mirror has a TIME", Mark: wrong(late+failed > 0)}
 	if len(ages) > 0 {
 		slices.Sort(ages)
 		c.Value = ui.Span(int64(ages[len(ages)/2]))
@@ -180,7 +191,7 @@ func storageCard(mirrors []mirrorView) card {
 			soon++
 		}
 	}
-	c := card{Title: "Storage", Value: "unknown", Text: "no measured storage", Bad: soon > 0}
+	c := card{Title: "Storage", Value: "unknown", Text: "no measured storage", Mark: look(soon > 0)}
 	switch {
 	case soonest >= 0:
 		c.Value = mirrors[soonest].FullIn.Text
@@ -229,7 +240,10 @@ func (f *fleet) verified() []verifyView {
 		v.Found = strings.Join(parts, ", ")
 		for _, c := range m.Certificates {
 			if days := float64(c.DaysLeft); v.Certificate.Text == "" || days < v.Certificate.Sort {
-				v.Certificate = cell{count(c.DaysLeft, "day"), days, look(!c.Valid || c.DaysLeft < certificateSoon)}
+				v.Certificate = cell{count(c.DaysLeft, "day"), days, look(c.DaysLeft < certificateSoon)}
+				if !c.Valid {
+					v.Certificate.Mark = "failed"
+				}
 			}
 		}
 		list = append(list, v)

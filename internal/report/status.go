@@ -108,8 +108,18 @@ func (m *MirrorStatus) SyncFailed() bool {
 	return m.LastSync != nil && !m.LastSync.Succeeded() || m.Held != nil && *m.Held
 }
 
-// NotServed is the value of Rsync if the daemon does not serve the mirror.
-const NotServed = "not served"
+// Late reports whether TIME is older than AlmaLinux allows for a mirror that it lists.
+func (m *MirrorStatus) Late() bool { return m.TimeAge != nil && float64(*m.TimeAge) > allowed() }
+
+// FullSoon reports whether the storage is estimated to be full soon.
+func (m *MirrorStatus) FullSoon() bool { return m.DaysUntilFull != nil && *m.DaysUntilFull < fullSoon }
+
+// These are the values of Rsync if the daemon does not serve the mirror, or has as many clients as
+// it may have.
+const (
+	NotServed = "not served"
+	RsyncFull = "full"
+)
 
 // Certificate is the certificate in a file on a host. NotBefore is when it was last renewed. If
 // there is an error, the rest is not known.
@@ -123,6 +133,9 @@ type Certificate struct {
 
 // Soon reports whether the certificate expires soon, or has expired.
 func (c *Certificate) Soon() bool { return c.DaysLeft != nil && *c.DaysLeft < certificateSoon }
+
+// Expired reports whether the certificate has expired.
+func (c *Certificate) Expired() bool { return c.DaysLeft != nil && *c.DaysLeft < 0 }
 
 // verdict summarises the status in a line.
 func (s *Status) verdict() string {
