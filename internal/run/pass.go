@@ -54,7 +54,8 @@ func (r *Run) Observe(ctx context.Context, a Aim) *Pass {
 		if errors.Is(h.Err, engine.ErrManifest) {
 			h.Err = fmt.Errorf("%w. This host has no plan. %s", h.Err, manifestWayOut(h.Host))
 		}
-		found = append(found, config.HostDiagnostics{Host: h.Host, Diagnostics: r.Config.Problems(h.Problems)})
+		diags := append(r.Config.Problems(h.Problems), r.withoutRoot(h)...)
+		found = append(found, config.HostDiagnostics{Host: h.Host, Diagnostics: diags})
 	}
 	p.Problems = r.Config.Together(found)
 	return p
