@@ -182,19 +182,56 @@ mirrorform lab down --name other`,
 }
 
 func newLabListCommand(g *global) *cobra.Command {
-	return &cobra.Command{
+	asJSON := false
+	cmd := &cobra.Command{
 		Use:     "list",
 		Short:   "List the labs and hosts on this machine",
-		Example: "mirrorform lab list",
+		Example: "mirrorform lab list\nmirrorform lab list --json",
 		Args:    noArguments,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return runLabList(cmd.Context(), g) },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runLabList(cmd.Context(), g, asJSON) },
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the labs as JSON")
+	return cmd
 }
 
-func runLabList(ctx context.Context, g *global) error {
+// labJSON is a lab in the output of lab list --json.
+type labJSON struct {
+	Name     string        `json:"name"`
+	Hosts    []labHostJSON `json:"hosts"`
+	Upstream string        `json:"upstream,omitempty"` // its rsync URL
+}
+
+type labHostJSON struct {
+	Name     string `json:"name"`
+	Address  string `json:"address"`
+	Address6 string `json:"address6,omitempty"`
+	OS       string `json:"os,omitempty"`
+	Running  bool   `json:"running"`
+}
+
+// labsJSON is the document of lab list --json.
+func labsJSON(labs []lab.Info) any {
+	list := []labJSON{}
+	for _, l := range labs {
+		j := labJSON{Name: l.Name, Hosts: []labHostJSON{}, Upstream: l.Upstream}
+		for _, h := range l.Hosts {
+			j.Hosts = append(j.Hosts, labHostJSON{h.Name, h.Address, h.Address6, string(h.OS), h.Running})
+		}
+		list = append(list, j)
+	}
+	return struct {
+		FormatVersion string    `json:"format_version"`
+		Labs          []labJSON `json:"labs"`
+	}{"1.0", list}
+}
+
+func runLabList(ctx context.Context, g *global, asJSON bool) error {
 	labs, err := lab.List(ctx)
 	if err != nil {
 		return err
+	}
+	if asJSON {
+		return g.printJSON(labsJSON(labs))
 	}
 	if len(labs) == 0 {
 		g.note("No lab is running. To start one: mirrorform lab up\n")

@@ -26,6 +26,7 @@ var lintFormats = []string{"text", "json", "sarif", "github"}
 type lintOptions struct {
 	fix, dryRun, diff, strict, rules bool
 	format                           string
+	asJSON                           bool
 	enable, disable                  []string
 	stdinName                        string
 	service                          serviceFlags
@@ -65,7 +66,12 @@ mirrorform lint --disable file-name,slow-sync mirrors.d`,
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return []string{"yml", "yaml"}, cobra.ShellCompDirectiveFilterFileExt
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return runLint(cmd.Context(), g, f, args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.asJSON {
+				f.format = "json"
+			}
+			return runLint(cmd.Context(), g, f, args)
+		},
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&f.fix, "fix", false, "correct what has only one meaning")
@@ -75,6 +81,8 @@ mirrorform lint --disable file-name,slow-sync mirrors.d`,
 	flags.BoolVar(&f.rules, "rules", false, "list the rules and what they mean, and check nothing")
 	flags.StringVar(&f.format, "format", "text",
 		"print the findings in `FORMAT`: text, json, sarif (2.1.0) or github (annotations of GitHub Actions)")
+	flags.BoolVar(&f.asJSON, "json", false, "print the findings as JSON, as --format json does")
+	cmd.MarkFlagsMutuallyExclusive("format", "json")
 	flags.StringSliceVar(&f.disable, "disable", nil, "skip `RULES`: names separated by commas, or all")
 	flags.StringSliceVar(&f.enable, "enable", nil, "also check `RULES`: optional ones, or some after --disable all")
 	f.service.add(flags)

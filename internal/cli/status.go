@@ -278,11 +278,12 @@ func printStatus(g *global, status *report.Status, asJSON, watch bool) error {
 }
 
 // worstFirst returns hosts with what is wrong first: those that were not reached or read, then
-// those on which the last sync failed, then those that have drifted.
+// those with a mirror that is wrong, then those that have drifted.
 func worstFirst(hosts []report.HostStatus) []report.HostStatus {
 	rank := func(h report.HostStatus) int {
 		failed := slices.ContainsFunc(h.Mirrors, func(m report.MirrorStatus) bool {
-			return m.Error != "" || m.LastSync != nil && !m.LastSync.Succeeded()
+			return m.Error != "" || m.LastSync != nil && !m.LastSync.Succeeded() || m.Late() || m.Rsync == report.NotServed ||
+				m.Certificate != nil && m.Certificate.Expired()
 		})
 		switch {
 		case !h.Reachable || h.Error != "":

@@ -179,20 +179,22 @@ func TestStatusOfLeaves(t *testing.T) {
 // TestWorstFirst keeps the order of equals.
 func TestWorstFirst(t *testing.T) {
 	t.Parallel()
-	none, some := 0, 2
+	none, some, old, left := 0, 2, int64(1_000_000), -1
 	host := func(name string, changes *int, mirrors ...report.MirrorStatus) report.HostStatus {
 		return report.HostStatus{Name: name, Reachable: true, Changes: changes, Mirrors: mirrors}
 	}
 	hosts := []report.HostStatus{
 		host("b", &none), host("a", &none), host("drifted", &some), host("unknown", nil),
 		host("failed", &none, report.MirrorStatus{LastSync: &syncs.Record{Exit: 12}}), host("unread", &none, report.MirrorStatus{Error: "no"}),
-		{Name: "far"},
+		{Name: "far"}, host("late", &none, report.MirrorStatus{TimeAge: &old}),
+		host("expired", &none, report.MirrorStatus{Certificate: &report.Certificate{DaysLeft: &left}}),
+		host("closed", &none, report.MirrorStatus{Rsync: report.NotServed}),
 	}
 	var got []string
 	for _, h := range worstFirst(hosts) {
 		got = append(got, h.Name)
 	}
-	if want := "far failed unread drifted unknown b a"; strings.Join(got, " ") != want {
+	if want := "far failed unread late expired closed drifted unknown b a"; strings.Join(got, " ") != want {
 		t.Errorf("got %q, want %s", got, want)
 	}
 	if hosts[0].Name != "b" {

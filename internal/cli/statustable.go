@@ -33,7 +33,7 @@ func statusTable(hosts []report.HostStatus) [][]ui.Cell {
 		{"CERTIFICATE", has(func(m report.MirrorStatus) bool { return m.Certificate != nil }),
 			func(m *report.MirrorStatus) ui.Cell { return certificateCell(m.Certificate) }},
 		{"RSYNC", has(func(m report.MirrorStatus) bool { return m.Rsync != "" }),
-			func(m *report.MirrorStatus) ui.Cell { return ui.Cell{Text: cmp.Or(m.Rsync, "-")} }},
+			rsyncCell},
 		{"HUB", has(func(m report.MirrorStatus) bool { return m.Hub != nil }),
 			func(m *report.MirrorStatus) ui.Cell { return ui.Cell{Text: cmp.Or(m.HubText(), "-")} }},
 	}
@@ -101,11 +101,17 @@ func statusCells(m *report.MirrorStatus) []ui.Cell {
 	if m.NextRun != nil && m.Clock != nil {
 		next = "in " + ui.Span(int64(m.NextRun.Sub(*m.Clock)/time.Second))
 	}
-	cells := []ui.Cell{{Text: m.Name}, {Text: last}, resultCell(m)}
-	for _, text := range []string{age, used, free, full, next} {
-		cells = append(cells, ui.Cell{Text: text})
+	late, soon := ui.Plain, ui.Plain
+	if m.Late() {
+		late = ui.Bad
 	}
-	return cells
+	if m.FullSoon() {
+		soon = ui.Caution
+	}
+	return []ui.Cell{
+		{Text: m.Name}, {Text: last}, resultCell(m), {Text: age, Mark: late}, {Text: used}, {Text: free},
+		{Text: full, Mark: soon}, {Text: next},
+	}
 }
 
 // resultCell is the result of the last sync.
@@ -118,6 +124,18 @@ func resultCell(m *report.MirrorStatus) ui.Cell {
 		cell.Mark = ui.Caution
 	case m.LastSync != nil:
 		cell.Mark = ui.Good
+	}
+	return cell
+}
+
+// rsyncCell is what the host's rsync daemon does with a mirror.
+func rsyncCell(m *report.MirrorStatus) ui.Cell {
+	cell := ui.Cell{Text: cmp.Or(m.Rsync, "-")}
+	switch m.Rsync {
+	case report.NotServed:
+		cell.Mark = ui.Bad
+	case report.RsyncFull:
+		cell.Mark = ui.Caution
 	}
 	return cell
 }
