@@ -31,8 +31,8 @@ Resources that this configuration has applied and no longer declares are planned
 for removal. Data is released, never removed.
 
 If the plans of three or more hosts differ in nothing but each host's own name
-and address, they are printed once, with marks such as ‹host› instead,
-and new files that mirrorform generates are summed up. --expand prints each host.
+and address, they are printed once, with marks such as ‹host› instead, and new
+files that mirrorform generates are summed up. --expand prints each host.
 
 --out also saves the plan, for show and apply. The file contains no secrets and
 can be posted for review: it has salted digests of what the plan was made from,
