@@ -27,6 +27,13 @@ build: ## Build bin/mirrorform for release, with the host helper for every archi
 	CGO_ENABLED=0 go build -trimpath -tags release -ldflags '$(LDFLAGS)' -o bin/mirrorform ./cmd/mirrorform
 	@ls -l bin/mirrorform | awk '{ printf "bin/mirrorform: %.1f MB\n", $$5 / 1e6 }'
 
+.PHONY: release
+release: ## Make archives, packages, SBOMs and checksums in bin/dist; a snapshot without a tag at HEAD
+	@internal/tools/check git
+	go tool -modfile=internal/tools/release/go.mod goreleaser release --clean --skip=publish,sign,docker,homebrew \
+		$$(git describe --exact-match --tags >/dev/null 2>&1 || echo --snapshot)
+	cd bin/dist && sha256sum --check --quiet SHA256SUMS
+
 .PHONY: demo
 demo: ## Boot two lab hosts and an upstream, turn the hosts into mirrors, show every step (root, Debian-like)
 	@internal/tools/check lab
@@ -79,7 +86,7 @@ lint: ## Run golangci-lint (with gofmt and go vet) and actionlint, build for mac
 	go mod tidy -diff
 	go -C examples/owntype mod tidy -diff
 	$(TOOLS) golangci-lint run ./...
-	$(TOOLS) actionlint examples/ci/github/*.yml
+	$(TOOLS) actionlint examples/ci/github/*.yml .github/workflows/*.yml
 
 .PHONY: docs
 docs: ## Write the generated parts of docs/
