@@ -68,7 +68,7 @@ func labParams(l *lab.Lab) testscript.Params {
 			"status": status, "repeat": repeat, "boot": boot, "on": on, "reboot": reboot, "eventually": eventually, "edit": edit,
 			"github": github, "behind": behind, "serve": serve, "workflow": workflow, "pipeline": pipeline, "fleet": fleet, "power": power, "listing": listOn, "frozen": frozen, "dump": dump, "acme": acme,
 			"poll": poll, "http3": askHTTP3, "put": put, "install": install, "download": download,
-			"receive": receive, "proxy": proxy, "lay": lay, "around": around,
+			"receive": receive, "proxy": proxy, "lay": lay, "around": around, "pack": pack,
 		},
 	}
 }
