@@ -180,7 +180,7 @@ func (b *builder) others(j *job) int {
 		return 0
 	}
 	text, _, _, _ := b.text(j.file)
-	lines, _, _ := readCrontab(text, "", true)
+	lines := readCrontab(text, "", true).jobs
 	for _, l := range lines {
 		if !slices.ContainsFunc(b.jobs, func(o *job) bool { return o.file == j.file && o.cronLine == l.line && o.almalinux() }) {
 			return l.line

@@ -1,11 +1,8 @@
 package adopt
 
-import (
-	"regexp"
-	"strings"
-)
+import "strings"
 
-// cronLine is one job of a crontab.
+// cronLine is one job of a crontab or of anacrontab.
 type cronLine struct {
 	line     int
 	schedule string
@@ -14,19 +11,22 @@ type cronLine struct {
 	input    *string // an unescaped % gives the command standard input
 }
 
-// cronVariable is a variable in a crontab.
+// cronVariable is a variable that a crontab or anacrontab sets for the jobs below it.
 type cronVariable struct {
 	line        int
 	name, value string
 }
 
-// cronVariableLine matches the beginning of a line that sets a variable (crontab(5)).
-var cronVariableLine = regexp.MustCompile(`^[ \t]*["']?[A-Za-z_][A-Za-z0-9_]*["']?[ \t]*=`)
+// cronTab is a crontab(5) or an anacrontab(5).
+type cronTab struct {
+	jobs      []cronLine
+	variables []cronVariable
+	unclear   []int // the lines that cannot be parsed
+}
 
 // readCrontab parses a crontab(5). With withUser, each job has a user after its schedule, as in
-// /etc/crontab and /etc/cron.d; otherwise user is the user of all jobs. unclear has the lines that
-// cannot be parsed.
-func readCrontab(text, user string, withUser bool) (jobs []cronLine, variables []cronVariable, unclear []int) {
+// /etc/crontab and /etc/cron.d; otherwise user is the user of all jobs.
+func readCrontab(text, user string, withUser bool) (t cronTab) {
 	number := 0
 	for line := range strings.SplitSeq(text, "\n") {
 		number++
@@ -34,9 +34,8 @@ func readCrontab(text, user string, withUser bool) (jobs []cronLine, variables [
 		if line == "" || line[0] == '#' {
 			continue
 		}
-		if cronVariableLine.MatchString(line) {
-			name, value, _ := strings.Cut(line, "=")
-			variables = append(variables, cronVariable{number, strings.Trim(name, " \t\"'"), strings.Trim(value, " \t\"'")})
+		if name, value, ok := cronAssignment(line); ok {
+			t.variables = append(t.variables, cronVariable{number, name, value})
 			continue
 		}
 		fields := 5
@@ -53,13 +52,69 @@ func readCrontab(text, user string, withUser bool) (jobs []cronLine, variables [
 			}
 		}
 		if !isSchedule || rest == "" || j.user == "" {
-			unclear = append(unclear, number)
+			t.unclear = append(t.unclear, number)
 			continue
 		}
 		j.command, j.input = cronCommand(rest)
-		jobs = append(jobs, j)
+		t.jobs = append(t.jobs, j)
 	}
-	return jobs, variables, unclear
+	return t
+}
+
+// readAnacrontab parses an anacrontab(5): lines of period, delay, name and command. anacron joins
+// lines that end in a backslash by a blank, and removes all other backslashes.
+func readAnacrontab(text string) (t cronTab) {
+	lines := strings.Split(text, "\n")
+	for i := 0; i < len(lines); i++ {
+		number, line := i+1, lines[i]
+		for ; strings.HasSuffix(line, `\`) && i+1 < len(lines); i++ {
+			line += " " + lines[i+1]
+		}
+		line = strings.TrimLeft(strings.ReplaceAll(line, `\`, ""), " \t")
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		if name, value, ok := cutAssignment(line); ok {
+			t.variables = append(t.variables, cronVariable{number, name, value})
+			continue
+		}
+		words, command := cutFields(line, 3)
+		if len(words) < 3 || command == "" {
+			t.unclear = append(t.unclear, number)
+			continue
+		}
+		t.jobs = append(t.jobs, cronLine{line: number, schedule: period(words[0]), user: "root", command: command})
+	}
+	return t
+}
+
+// cutAssignment cuts a line that sets a variable: a name without blanks, and all that follows the
+// equals sign. This is the value for anacron, which keeps its quotes and blanks.
+func cutAssignment(line string) (name, value string, ok bool) {
+	name, value, ok = strings.Cut(line, "=")
+	name = strings.Trim(name, " \t")
+	return name, value, ok && name != "" && !strings.ContainsAny(name, " \t")
+}
+
+// cronAssignment cuts a line that sets a variable for cron, which removes the blanks around name and
+// value, and then quotes around the whole of each (crontab(5)).
+func cronAssignment(line string) (name, value string, ok bool) {
+	name, value, ok = cutAssignment(line)
+	name, named := unquoted(name)
+	value, closed := unquoted(strings.Trim(value, " \t"))
+	return name, value, ok && named && closed
+}
+
+// unquoted removes the quotes around text. ok is false if the quote that begins it is not closed by
+// its last character: then cron does not take the line for a variable.
+func unquoted(text string) (inner string, ok bool) {
+	if text == "" || text[0] != '"' && text[0] != '\'' {
+		return text, true
+	}
+	if end := strings.IndexByte(text[1:], text[0]); end < 0 || end != len(text)-2 {
+		return "", false
+	}
+	return text[1 : len(text)-1], true
 }
 
 // cutFields cuts n words from the beginning of a line.

@@ -60,8 +60,6 @@ func (f describer) byHand() []string {
 			add("stop the timer: systemctl disable --now %s", quote(j.timer.name))
 		case j.kind == byUnit:
 			add("stop the service that runs this sync, and what starts it: %s", j.at)
-		case j.kind == byAnacron:
-			add("take line %d out of %s. Its other lines stay", j.at.Line, j.at.File)
 		case j.kind == byParts || j.kind == byBoot:
 			add("take the sync to %s out of %s", printable(j.sync.tree), j.at)
 		default:

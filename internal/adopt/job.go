@@ -31,7 +31,7 @@ type starter struct {
 	schedule string // crontab(5); "" if it is not known, as for a timer
 	file     string // path of the job's own file, for byCronD, byParts and byUnit
 	timer    timer  // of the unit
-	cronLine int    // line in the crontab
+	cronLine int    // line in the crontab or in anacrontab
 	unit     unitLimits
 	called   Place // of the systemctl that starts the unit, if no timer does
 }

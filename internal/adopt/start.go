@@ -77,12 +77,26 @@ func (f cronReader) skipped() {
 }
 
 func (f cronReader) crontab(p, kind, user string) {
-	text, realPath, ok := f.file(p)
-	if !ok {
-		return
+	if text, realPath, ok := f.file(p); ok {
+		s := starter{at: Place{p, 0}, kind: kind}
+		if kind == byCronD {
+			s.file = realPath
+		}
+		f.lines(s, realPath, text, readCrontab(text, user, user == ""))
 	}
-	lines, variables, unclear := readCrontab(text, user, user == "")
-	for _, v := range variables {
+}
+
+func (f cronReader) anacrontab() {
+	const p = "/etc/anacrontab"
+	if text, realPath, ok := f.file(p); ok {
+		f.lines(starter{at: Place{p, 0}, kind: byAnacron}, realPath, text, readAnacrontab(text))
+	}
+}
+
+// lines evaluates the jobs of a crontab or of anacrontab.
+func (f cronReader) lines(s starter, realPath, text string, tab cronTab) {
+	p := s.at.File
+	for _, v := range tab.variables {
 		if isSecretWord(v.value) {
 			f.secret(realPath, v.line)
 		}
@@ -90,30 +104,34 @@ func (f cronReader) crontab(p, kind, user string) {
 			f.remark(Place{p, v.line}, "this line sets a password, which is left out")
 		}
 	}
-	f.unclearLines(p, realPath, text, unclear)
-	for _, l := range lines {
-		s := starter{at: Place{p, l.line}, kind: kind, user: l.user, schedule: l.schedule, cronLine: l.line}
-		if kind == byCronD {
-			s.file = realPath
-		}
+	f.unclearLines(p, realPath, text, tab.unclear)
+	for _, l := range tab.jobs {
+		s.at.Line, s.cronLine, s.user, s.schedule = l.line, l.line, l.user, l.schedule
 		vars := map[string]string{}
-		for _, v := range variables {
+		for _, v := range tab.variables {
 			if v.line < l.line {
 				vars[v.name] = v.value
 			}
 		}
-		if l.schedule == "" {
-			f.remark(s.at, "mirrorform cannot use the schedule of this line: set sync.schedule in the mirror block")
-		}
 		n := len(f.jobs)
 		f.commands(l.command, s, vars, l.input)
-		if to := vars["MAILTO"]; to != "" && len(f.jobs) > n && f.jobs[n].sync.log == "" {
-			f.remark(s.at, "cron mails the output of this job to %s: sync.notify in the mirror block sends mail if a "+
-				"sync fails", printable(to))
+		if len(f.jobs) > n {
+			f.aboutLine(s, l, vars["MAILTO"], f.jobs[n])
 		}
-		if l.input != nil && len(f.jobs) > n {
-			f.remark(s.at, "an unescaped %% ends the command: the rest of the line is its standard input (crontab(5))")
-		}
+	}
+}
+
+// aboutLine reports what else a line of a crontab with a sync says.
+func (f cronReader) aboutLine(s starter, l cronLine, mailTo string, j *job) {
+	if l.schedule == "" {
+		f.remark(s.at, "mirrorform cannot use the schedule of this line: set sync.schedule in the mirror block")
+	}
+	if mailTo != "" && j.sync.log == "" {
+		f.remark(s.at, "cron mails the output of this job to %s: sync.notify in the mirror block sends mail if a "+
+			"sync fails", printable(mailTo))
+	}
+	if l.input != nil {
+		f.remark(s.at, "an unescaped %% ends the command: the rest of the line is its standard input (crontab(5))")
 	}
 }
 
@@ -124,42 +142,6 @@ func (f cronReader) unclearLines(p, realPath, text string, unclear []int) {
 			f.secret(realPath, line)
 		}
 	}
-}
-
-// anacrontab reads the jobs of anacrontab(5): period, delay, name, command.
-func (f cronReader) anacrontab() {
-	const p = "/etc/anacrontab"
-	text, realPath, ok := f.file(p)
-	if !ok {
-		return
-	}
-	vars := map[string]string{}
-	number := 0
-	var unclear []int
-	for line := range strings.SplitSeq(text, "\n") {
-		number++
-		line = strings.TrimSpace(line)
-		if line == "" || line[0] == '#' {
-			continue
-		}
-		if cronVariableLine.MatchString(line) {
-			name, value, _ := strings.Cut(line, "=")
-			vars[strings.TrimSpace(name)] = strings.TrimSpace(value)
-			continue
-		}
-		words, command := cutFields(line, 3)
-		if len(words) < 3 || command == "" {
-			unclear = append(unclear, number)
-			continue
-		}
-		s := starter{at: Place{p, number}, kind: byAnacron, user: "root", schedule: period(words[0])}
-		n := len(f.jobs)
-		f.commands(command, s, vars, nil)
-		if len(f.jobs) > n && s.schedule == "" {
-			f.remark(s.at, "mirrorform cannot use the period of this line: set sync.schedule in the mirror block")
-		}
-	}
-	f.unclearLines(p, realPath, text, unclear)
 }
 
 // period returns the schedule for a period of anacrontab(5), in days.
