@@ -10,6 +10,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -39,7 +40,8 @@ type fakeHost struct {
 
 // newFakeHost reads the sections: "host/PATH" is a file, "host/PATH -> TARGET" a link, "host/PATH/"
 // a directory; units has lines of a unit's name and its two states, packages has names, filesystem
-// has a mount point, type, source and size.
+// has a mount point, type, source and size. After the files, modes has lines of a mode, an owner and
+// a path.
 func newFakeHost(t testing.TB, archive *txtar.Archive) *fakeHost {
 	h := &fakeHost{map[string]wire.File{}, map[string]wire.Unit{}, map[string]bool{}, wire.Filesystem{MountPoint: "/", Type: "ext4", Source: "/dev/sda1", Size: 4e12, Available: 2e12}, false, nil}
 	for _, f := range archive.Files {
@@ -59,6 +61,17 @@ func newFakeHost(t testing.TB, archive *txtar.Archive) *fakeHost {
 			}
 		case f.Name == "content":
 			h.content = true
+		case f.Name == "modes":
+			for line := range strings.Lines(text) {
+				words := strings.Fields(line)
+				mode, err := strconv.ParseUint(words[0], 8, 32)
+				if err != nil {
+					t.Fatal(err)
+				}
+				file := h.files[words[2]]
+				file.Mode, file.Owner = uint32(mode), words[1]
+				h.files[words[2]] = file
+			}
 		case f.Name == "filesystem":
 			words := strings.Fields(text)
 			size, err := humanize.ParseBytes(words[3])

@@ -132,6 +132,9 @@ func (f *found) leftOut(h Input) {
 		case j != f.main() && j != f.kitten():
 			f.another(j)
 		default:
+			if j.idle != "" {
+				f.remark(at, "this sync does not run at present, but that of the mirror block does once it is applied")
+			}
 			f.beyond(j)
 		}
 	}
@@ -151,6 +154,10 @@ func (f *found) another(j *job) {
 			f.remark(j.sync.at, "this rsync syncs a part of the tree, %s", printable(j.sync.tree))
 			return
 		}
+	}
+	if j.idle != "" {
+		f.remark(j.sync.at, "another sync of AlmaLinux, to %s, which does not run at present", printable(j.sync.tree))
+		return
 	}
 	f.remark(j.sync.at, "another sync of AlmaLinux, to %s", printable(j.sync.tree))
 }

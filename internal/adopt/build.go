@@ -112,7 +112,8 @@ func (b *builder) job(j *job) {
 	case byCronD, byParts:
 		b.regular(j.file)
 		if n := b.others(j); n > 0 {
-			b.remark(Place{j.file, n}, "the file has other jobs than the syncs of AlmaLinux: move them to another file before a mirror block replaces this one")
+			b.remark(Place{j.file, n}, "the file has other jobs than the syncs of AlmaLinux, which stay: take only AlmaLinux's "+
+				"out of it")
 		}
 	case byUnit:
 		b.unitOf(j)

@@ -126,6 +126,7 @@ func (f *found) choose() {
 func (f *found) prefer(a, b *job) bool {
 	for _, rule := range []func(j, other *job) bool{
 		func(j, other *job) bool { return !inside(j.sync.tree, other.sync.tree) }, // a part of the other one's tree
+		func(j, _ *job) bool { return j.idle == "" },
 		func(j, _ *job) bool { return j.sync.upstream != "" },
 		func(j, _ *job) bool { return j.sync.deletes },
 		func(j, _ *job) bool { return j.schedule != "" || j.timer.name != "" },

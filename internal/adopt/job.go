@@ -32,6 +32,7 @@ type starter struct {
 	file     string // path of the job's own file, for byCronD, byParts and byUnit
 	timer    timer  // of the unit
 	cronLine int    // line in the crontab or in anacrontab
+	idle     string // why it does not start the command at present, or ""
 	unit     unitLimits
 	called   Place // of the systemctl that starts the unit, if no timer does
 }

@@ -1,6 +1,7 @@
 package adopt
 
 import (
+	"fmt"
 	"path"
 	"regexp"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/adopt/shell"
 	"github.com/mirrorform/mirrorform/resources"
 )
@@ -56,7 +58,8 @@ func (f cronReader) whole(s starter) {
 	}
 	s.file = realPath
 	if mode := f.files[realPath].Mode; mode&0o111 == 0 {
-		f.remark(s.at, "the file is not executable (mode %04o), so nothing runs it at present", mode)
+		s.idle = fmt.Sprintf("not executable (mode %04o)", mode)
+		f.remark(s.at, "does not run: %s", s.idle)
 	}
 	f.evaluate(s, f.start(s, map[string]string{"PATH": unitPath}), func(start shell.Start) shell.Trace {
 		return shell.File(scriptHost{f.found}, f.budget, s.at.File, start)
@@ -82,6 +85,9 @@ func (f cronReader) crontab(p, kind, user string) {
 		if kind == byCronD {
 			s.file = realPath
 		}
+		if kind == byCronD || kind == bySystem {
+			s.idle = f.refused(f.files[realPath])
+		}
 		f.lines(s, realPath, text, readCrontab(text, user, user == ""))
 	}
 }
@@ -91,6 +97,18 @@ func (f cronReader) anacrontab() {
 	if text, realPath, ok := f.file(p); ok {
 		f.lines(starter{at: Place{p, 0}, kind: byAnacron}, realPath, text, readAnacrontab(text))
 	}
+}
+
+// refused returns why cron does not read a crontab of the system, or "": cron of Debian accepts one
+// of root that only root can write (cron(8)), and cronie refuses one that is executable, too.
+func (s *Survey) refused(file wire.File) string {
+	switch debian := s.target.Facts.OS.Family == "debian"; {
+	case file.Owner != "root":
+		return "cron reads only files of root here, and this one belongs to " + printable(file.Owner)
+	case debian && file.Mode&0o022 != 0 || !debian && file.Mode&0o7533 != 0o400:
+		return fmt.Sprintf("cron does not read a file with mode %04o here", file.Mode)
+	}
+	return ""
 }
 
 // lines evaluates the jobs of a crontab or of anacrontab.
@@ -105,6 +123,7 @@ func (f cronReader) lines(s starter, realPath, text string, tab cronTab) {
 		}
 	}
 	f.unclearLines(p, realPath, text, tab.unclear)
+	first := len(f.jobs)
 	for _, l := range tab.jobs {
 		s.at.Line, s.cronLine, s.user, s.schedule = l.line, l.line, l.user, l.schedule
 		vars := map[string]string{}
@@ -118,6 +137,9 @@ func (f cronReader) lines(s starter, realPath, text string, tab cronTab) {
 		if len(f.jobs) > n {
 			f.aboutLine(s, l, vars["MAILTO"], f.jobs[n])
 		}
+	}
+	if s.idle != "" && len(f.jobs) > first {
+		f.remark(Place{p, 0}, "does not run: %s", s.idle)
 	}
 }
 
