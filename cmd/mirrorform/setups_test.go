@@ -54,6 +54,8 @@ func TestSetups(t *testing.T) {
 					return err
 				}
 				env.Setenv("SETUP", abs)
+				system, _ := os.ReadFile(filepath.Join(abs, "os")) // this machine's, if there is none
+				env.Setenv("SYSTEM", strings.TrimSpace(string(system)))
 				return set(env)
 			}
 			testscript.Run(t, params)
@@ -62,10 +64,21 @@ func TestSetups(t *testing.T) {
 }
 
 // webServers are the packages of web servers, by what a set-up calls them.
-var webServers = map[string]string{"": "nginx", "fancyindex": "nginx libnginx-mod-http-fancyindex", "apache": "apache2", "caddy": "caddy"}
+var webServers = map[string]string{
+	"": "nginx", "fancyindex": "nginx libnginx-mod-http-fancyindex", "apache": "apache2", "httpd": "httpd", "caddy": "caddy",
+}
+
+// loaded makes a host's web servers and cron read what was laid.
+const loaded = `
+systemctl daemon-reload
+for s in nginx apache2 httpd caddy; do systemctl is-enabled -q $s 2>/dev/null && systemctl reload-or-restart $s; done
+for s in cron crond; do systemctl is-enabled -q $s 2>/dev/null && systemctl restart $s; done
+true
+`
 
 // lay makes a host the one of a set-up, a directory: it installs the web server that the file
-// packages names (nginx), lays the files below root over the host, and runs setup.sh:
+// packages names (nginx), lays the files below root over the host, and runs setup.sh. The host has
+// the operating system that the file os names:
 //
 //	lay HOST DIR
 func lay(ts *testscript.TestScript, neg bool, args []string) {
@@ -78,7 +91,11 @@ func lay(ts *testscript.TestScript, neg bool, args []string) {
 	if !ok {
 		ts.Fatalf("lay: unknown web server %q", server)
 	}
-	install(ts, false, append([]string{args[0], "rsync", "cron", "logrotate", "openssl"}, strings.Fields(packages)...))
+	cron := "cron"
+	if h.OS.Family() == lab.EL {
+		cron = "cronie"
+	}
+	install(ts, false, append([]string{args[0], "rsync", cron, "logrotate", "openssl"}, strings.Fields(packages)...))
 	root := filepath.Join(dir, "root")
 	ts.Check(filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -96,8 +113,7 @@ func lay(ts *testscript.TestScript, neg bool, args []string) {
 	}))
 	script, err := os.ReadFile(filepath.Join(dir, "setup.sh"))
 	ts.Check(err)
-	const after = "\nsystemctl daemon-reload\nfor s in nginx apache2 caddy; do systemctl is-enabled -q $s 2>/dev/null && systemctl reload-or-restart $s; done\nsystemctl restart cron"
-	if out, err := h.RunInput(context.Background(), append(script, after...), "bash"); err != nil {
+	if out, err := h.RunInput(context.Background(), append(script, loaded...), "bash"); err != nil {
 		ts.Fatalf("lay: setup.sh: %s: %v", out, err)
 	}
 }
@@ -121,14 +137,18 @@ func around(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: around [HOST]")
 	}
-	h := hostOf(ts, args[0])
-	for _, tree := range otherTrees(ts, h) {
+	h, trees, served := hostOf(ts, args[0]), otherTrees(ts, hostOf(ts, args[0])), false
+	for _, tree := range trees {
 		mark := "tree " + tree
 		ts.Check(h.Write(path.Join(tree, "mark"), []byte(mark), 0o644))
 		for _, url := range urlsOf(ts, h, path.Join(tree, "mark"), mark) {
 			ts.Logf("%s is served as %s", tree, url)
 			poll(ts, false, []string{"start", url, url, h.Address, mark})
+			served = true
 		}
+	}
+	if len(trees) > 0 && !served {
+		ts.Fatalf("around: none of the trees %s is served by a name or address of the host", strings.Join(trees, ", "))
 	}
 }
 
@@ -153,7 +173,8 @@ for o in "${d%/*}"/*/; do case $o in */almalinux*) ;; *) echo "${o%/}" ;; esac; 
 
 // urlsOf are the URLs over which a file is served, by name and by address.
 func urlsOf(ts *testscript.TestScript, h *lab.Host, file, content string) []string {
-	text, err := h.Run(context.Background(), "sh", "-c", "cat /etc/nginx/nginx.conf /etc/nginx/*/* /etc/apache2/*/* /etc/caddy/* 2>/dev/null; true")
+	text, err := h.Run(context.Background(), "sh", "-c",
+		"cat /etc/nginx/nginx.conf /etc/nginx/*/* /etc/apache2/*/* /etc/httpd/*/* /etc/caddy/* 2>/dev/null; true")
 	ts.Check(err)
 	names := map[string]bool{h.Address: true}
 	for _, m := range serverNames.FindAllStringSubmatch(string(text), -1) {

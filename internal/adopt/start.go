@@ -20,6 +20,9 @@ var partsDirs = map[string]string{
 	"/etc/cron.monthly": "@monthly",
 }
 
+// anacronTab has the jobs of anacron(8).
+const anacronTab = "/etc/anacrontab"
+
 // Default paths for programs (crontab(5), systemd.exec(5)).
 const (
 	cronPath = "/usr/bin:/bin"
@@ -93,9 +96,8 @@ func (f cronReader) crontab(p, kind, user string) {
 }
 
 func (f cronReader) anacrontab() {
-	const p = "/etc/anacrontab"
-	if text, realPath, ok := f.file(p); ok {
-		f.lines(starter{at: Place{p, 0}, kind: byAnacron}, realPath, text, readAnacrontab(text))
+	if text, realPath, ok := f.file(anacronTab); ok {
+		f.lines(starter{at: Place{anacronTab, 0}, kind: byAnacron}, realPath, text, readAnacrontab(text))
 	}
 }
 
@@ -158,8 +160,12 @@ func (f cronReader) aboutLine(s starter, l cronLine, mailTo string, j *job) {
 }
 
 func (f cronReader) unclearLines(p, realPath, text string, unclear []int) {
+	whole := ""
+	if f.target.Facts.OS.Family == "debian" && p != anacronTab {
+		whole = ". If cron cannot either, it ignores the whole file"
+	}
 	for _, line := range unclear {
-		f.remark(Place{p, line}, "mirrorform cannot parse this line")
+		f.remark(Place{p, line}, "mirrorform cannot parse this line%s", whole)
 		if text := strings.Split(text, "\n")[line-1]; strings.Contains(text, "rsync") && strings.Contains(text, "@") {
 			f.secret(realPath, line)
 		}

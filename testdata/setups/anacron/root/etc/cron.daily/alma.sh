@@ -1,0 +1,1 @@
+rsync -a --delete rsync://mirror.example.org/almalinux/ /srv/pub/almalinux
