@@ -155,8 +155,9 @@ func around(ts *testscript.TestScript, neg bool, args []string) {
 // otherTrees are the directories beside trees of AlmaLinux.
 func otherTrees(ts *testscript.TestScript, h *lab.Host) []string {
 	out, err := h.Run(context.Background(), "sh", "-c",
-		`for d in /*/almalinux /*/*/almalinux /*/*/*/almalinux; do [ -d "$d" ] && [ ! -h "$d" ] || continue
-for o in "${d%/*}"/*/; do case $o in */almalinux*) ;; *) echo "${o%/}" ;; esac; done; done`)
+		`find / -xdev -maxdepth 6 \( -path /proc -o -path /sys -o -path /run -o -path /dev -o -path /usr/share \) -prune \
+-o -type d \( -name almalinux -o -name alma \) -print | while read -r d; do
+for o in "${d%/*}"/*/; do case $o in */alma*) ;; *) echo "${o%/}" ;; esac; done; done | sort -u`)
 	if err != nil {
 		ts.Fatalf("around: %s: %v", out, err)
 	}
