@@ -96,8 +96,8 @@ func cutAssignment(line string) (name, value string, ok bool) {
 	return name, value, ok && name != "" && !strings.ContainsAny(name, " \t")
 }
 
-// cronAssignment cuts a line that sets a variable for cron, which removes the blanks around name and
-// value, and then quotes around the whole of each (crontab(5)).
+// cronAssignment cuts a line that sets a variable for cron, which removes the blanks around name
+// and value, and then quotes around the whole of each (crontab(5)).
 func cronAssignment(line string) (name, value string, ok bool) {
 	name, value, ok = cutAssignment(line)
 	name, named := unquoted(name)

@@ -50,7 +50,7 @@ func (f describer) byHand() []string {
 		}
 		switch rest := f.besides(j); {
 		case j.idle != "":
-			add("leave %s as it is, so that it does not run, or take the sync to %s out of it", printable(j.at.File),
+			add("leave %s unchanged, so that it does not run, or take the sync to %s out of it", printable(j.at.File),
 				printable(j.sync.tree))
 		case j.script() != "" && len(rest) > 0 && f.sameLine(j):
 			add("line %d of %s syncs several trees: take AlmaLinux out of what it goes through. The rest of the "+
