@@ -5,8 +5,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-
-	"mvdan.cc/sh/v3/syntax"
 )
 
 // looksSecret reports whether a line has what looks like a secret.
@@ -54,26 +52,4 @@ func secretIn(v reflect.Value) bool {
 		})
 	}
 	return false
-}
-
-// known returns the known parts of a word. It leaves out unknown parts, such as command
-// substitutions, so that a secret around them is still found.
-func (r *reader) known(parts []syntax.WordPart) string {
-	var out strings.Builder
-	for _, p := range parts {
-		if q, ok := p.(*syntax.DblQuoted); ok {
-			out.WriteString(r.known(q.Parts))
-			continue
-		}
-		if q, ok := p.(*syntax.SglQuoted); ok {
-			out.WriteString(q.Value)
-			continue
-		}
-		text, _ := r.literal([]syntax.WordPart{p}, 0)
-		out.WriteString(text)
-		if out.Len() > maxScript {
-			break
-		}
-	}
-	return out.String()
 }

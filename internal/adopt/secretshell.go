@@ -1,6 +1,7 @@
 package adopt
 
 import (
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -9,16 +10,53 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
+// Limits for a command or script.
+const (
+	maxScript = 64 << 10 // bytes
+	maxValue  = 1 << 10  // bytes of a variable's value
+)
+
+// commands has what a command or script says about secrets.
+type commands struct {
+	passwd bool // RSYNC_PASSWORD is set
+	secret int  // a line with a possible secret, or 0
+}
+
+// readCommands looks for secrets in a shell command or script. The evaluation reports one that
+// cannot be parsed.
+func readCommands(text string) (c commands) {
+	s, err := scanShell(text)
+	if err != nil {
+		if strings.Contains(text, "@") {
+			c.secret = 1
+		}
+		return c
+	}
+	if lines := slices.Sorted(maps.Keys(s.found)); len(lines) > 0 {
+		c.secret = lines[0]
+	}
+	c.passwd = s.passwd
+	return c
+}
+
 // shellSecrets returns the lines of a script with secrets that only the shell's grammar shows:
 // words in quotes and escapes, variables that are used as a secret, text that goes into a file with
 // a secret. It is empty for other text.
 func shellSecrets(text string) map[int]string {
-	found := map[int]string{}
+	s, err := scanShell(text)
+	if err != nil {
+		return nil
+	}
+	return s.found
+}
+
+func scanShell(text string) (*shellScan, error) {
 	file, err := shell.Parse(text)
 	if err != nil {
-		return found
+		return nil, err
 	}
-	s := &shellScan{found: found, tainted: map[string]bool{}, calls: map[string]bool{}, files: secretFiles(text)}
+	s := &shellScan{found: map[int]string{}, values: map[string]string{}, tainted: map[string]bool{},
+		calls: map[string]bool{}, files: secretFiles(text)}
 	for range 4 { // a variable whose value has another one
 		before := len(s.tainted) + len(s.calls)
 		s.scan(file)
@@ -26,16 +64,18 @@ func shellSecrets(text string) map[int]string {
 			break
 		}
 	}
-	return found
+	return s, nil
 }
 
 // shellScan looks for secrets in a script.
 type shellScan struct {
 	found   map[int]string
-	tainted map[string]bool // variables that are used as a secret
-	calls   map[string]bool // functions with an argument that is a secret
-	files   []string        // files that hold a secret, as the script writes them
-	in      string          // the function
+	passwd  bool              // RSYNC_PASSWORD is set
+	values  map[string]string // of variables, as far as the script's text has them
+	tainted map[string]bool   // variables that are used as a secret
+	calls   map[string]bool   // functions with an argument that is a secret
+	files   []string          // files that hold a secret, as the script writes them
+	in      string            // the function
 }
 
 func (s *shellScan) mark(n syntax.Node, why string) {
@@ -63,6 +103,8 @@ func (s *shellScan) scan(file *syntax.File) {
 
 func (s *shellScan) visit(n syntax.Node) bool {
 	switch n := n.(type) {
+	case *syntax.Word:
+		s.word(n)
 	case *syntax.Assign:
 		s.assign(n)
 	case *syntax.Stmt:
@@ -75,8 +117,38 @@ func (s *shellScan) visit(n syntax.Node) bool {
 	return true
 }
 
-// assign marks a variable whose name suggests a secret, or that is used as one.
+// word marks a word with a user or a password, and one that sets rsync's password, as for env.
+func (s *shellScan) word(w *syntax.Word) {
+	text := plainWord(w.Parts, func(name string) string { return s.values[name] })
+	s.passwd = s.passwd || strings.HasPrefix(text, rsyncPassword+"=") || strings.Contains(text, " "+rsyncPassword+"=")
+	if secretWord.MatchString(text) || !strings.Contains(text, "\n") && looksSecret(text) {
+		s.mark(w, "a word with a user or a password")
+	}
+}
+
+// rsyncPassword is the variable with the password of a user of an rsync daemon (rsync(1)).
+const rsyncPassword = "RSYNC_PASSWORD"
+
+// keep stores a variable for later words, unless it is a secret: a word with its name shows
+// nothing.
+func (s *shellScan) keep(a *syntax.Assign) {
+	name := a.Name.Value
+	delete(s.values, name)
+	if a.Value == nil || a.Append || a.Index != nil || looksSecret(name+"=x") {
+		return
+	}
+	value := plainWord(a.Value.Parts, func(name string) string { return s.values[name] })
+	if len(value) <= maxValue && !isSecretWord(value) {
+		s.values[name] = value
+	}
+}
+
+// assign marks a variable that is used as a secret, and keeps the value of another one.
 func (s *shellScan) assign(a *syntax.Assign) {
+	if a.Name != nil {
+		s.passwd = s.passwd || a.Name.Value == rsyncPassword
+		s.keep(a)
+	}
 	if a.Name == nil || a.Value == nil && a.Array == nil || !s.tainted[a.Name.Value] {
 		return
 	}
@@ -126,9 +198,15 @@ func (s *shellScan) call(c *syntax.CallExpr) {
 // plainWords returns the words of a command without quotes, for a look at their form. One variable
 // has a value that is not empty; the others are empty.
 func plainWords(c *syntax.CallExpr, variable string) string {
+	value := func(name string) string {
+		if name == variable && variable != "" {
+			return "abcxyz"
+		}
+		return ""
+	}
 	var words []string
 	for _, w := range c.Args {
-		text := plainWord(w.Parts, variable)
+		text := plainWord(w.Parts, value)
 		switch {
 		case text == "":
 			text = "-" // no pattern takes it for a value
@@ -142,7 +220,8 @@ func plainWords(c *syntax.CallExpr, variable string) string {
 
 var escaped = regexp.MustCompile(`(?s)\\(.)`)
 
-func plainWord(parts []syntax.WordPart, variable string) string {
+// plainWord returns a word without quotes and escapes, with the values of variables.
+func plainWord(parts []syntax.WordPart, value func(name string) string) string {
 	var out strings.Builder
 	for _, p := range parts {
 		switch p := p.(type) {
@@ -151,10 +230,10 @@ func plainWord(parts []syntax.WordPart, variable string) string {
 		case *syntax.SglQuoted:
 			out.WriteString(p.Value)
 		case *syntax.DblQuoted:
-			out.WriteString(plainWord(p.Parts, variable))
+			out.WriteString(plainWord(p.Parts, value))
 		case *syntax.ParamExp:
-			if p.Param != nil && p.Param.Value == variable && variable != "" {
-				out.WriteString("abcxyz")
+			if p.Param != nil {
+				out.WriteString(value(p.Param.Value))
 			}
 		}
 		if out.Len() > maxScript {
