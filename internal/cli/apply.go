@@ -16,7 +16,7 @@ import (
 // applyOptions are the options of apply.
 type applyOptions struct {
 	hostFlags
-	replace     []string
+	replace []string
 	review
 	lockTimeout time.Duration
 }
@@ -86,7 +86,7 @@ mirrorform apply --auto-approve --report json=result.json`,
 	addLockFlag(cmd, &o.lockTimeout)
 	o.reports.addFlag(cmd)
 	addReplaceFlag(cmd, &o.replace, complete)
-	o.review.addFlags(cmd)
+	o.addFlags(cmd)
 	return cmd
 }
 
@@ -157,7 +157,7 @@ mirrorform destroy --target fra1/file.motd`,
 	o.addEventsFlag(cmd)
 	addLockFlag(cmd, &o.lockTimeout)
 	o.reports.addFlag(cmd)
-	o.review.addFlags(cmd)
+	o.addFlags(cmd)
 	return cmd
 }
 

@@ -15,7 +15,7 @@ type planOptions struct {
 	hostFlags
 	replace                  []string
 	asJSON, detailed, expand bool
-	out              outFile
+	out                      outFile
 }
 
 func newPlanCommand(g *global) *cobra.Command {

@@ -64,25 +64,39 @@ func dialCommand(t Target) (net.Conn, error) {
 	return c, nil
 }
 
-// Read returns an error that names the program and what it printed, if the program has failed.
+// Read implements net.Conn. Its errors name the program, if that has failed.
 func (c *commandConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
-	if n > 0 || !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
-		return n, err
+	if n == 0 && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)) {
+		err = c.explain(err)
 	}
+	return n, err
+}
+
+// Write implements net.Conn, with errors like those of Read.
+func (c *commandConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	if errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
+		err = c.explain(err)
+	}
+	return n, err
+}
+
+// explain returns an error that names the program and what it printed, if it has failed.
+func (c *commandConn) explain(err error) error {
 	select {
 	case <-c.ended:
-	case <-time.After(2 * time.Second): // it closed its output, and still runs
-		return n, err
+	case <-time.After(2 * time.Second): // it closed its streams, and still runs
+		return err
 	}
 	if c.state.Success() {
-		return n, err
+		return err
 	}
 	text := fmt.Sprintf("ProxyCommand at %s: %s", c.place, c.state)
 	if said := c.stderr.String(); said != "" {
 		text += ": " + quote(said[strings.LastIndexByte(said, '\n')+1:])
 	}
-	return n, &proxyError{text}
+	return &proxyError{text}
 }
 
 // proxyError is the error of a ProxyCommand that has failed.

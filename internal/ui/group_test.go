@@ -93,10 +93,12 @@ func TestGroupKeepsDifferences(t *testing.T) {
 		"generated content": func(h *engine.HostPlan) {
 			h.Changes[0].After[2].Value = strings.Replace(h.Changes[0].After[2].Value.(string), ":80", ":81", 1)
 		},
-		"an action":       func(h *engine.HostPlan) { h.Changes[0].Action = engine.Replace },
-		"a step":          func(h *engine.HostPlan) { h.Changes[1].Steps[0].Summary = "write /etc/motd.d" },
-		"what is final":   func(h *engine.HostPlan) { h.Changes[1].Steps[0].Final = "it makes a file system" },
-		"a problem":       func(h *engine.HostPlan) { h.Problems = []*engine.ResourceProblem{{Problem: engine.Problem{Severity: engine.Warning, Summary: "w"}}} },
+		"an action":     func(h *engine.HostPlan) { h.Changes[0].Action = engine.Replace },
+		"a step":        func(h *engine.HostPlan) { h.Changes[1].Steps[0].Summary = "write /etc/motd.d" },
+		"what is final": func(h *engine.HostPlan) { h.Changes[1].Steps[0].Final = "it makes a file system" },
+		"a problem": func(h *engine.HostPlan) {
+			h.Problems = []*engine.ResourceProblem{{Problem: engine.Problem{Severity: engine.Warning, Summary: "w"}}}
+		},
 		"a note":          func(h *engine.HostPlan) { h.Notes = []string{"locked"} },
 		"one change less": func(h *engine.HostPlan) { h.Changes = h.Changes[:1] },
 	} {
