@@ -55,7 +55,7 @@ func TestJSONFlag(t *testing.T) {
 	})
 	for name := range withoutJSON {
 		if !found[name] {
-			t.Errorf("there is no command %s", name)
+			t.Errorf("command %s not found", name)
 		}
 	}
 }

@@ -47,7 +47,7 @@ func TestFault14DriftAfterPlan(t *testing.T) {
 		check := unwritten(t, h)
 		says := "plan is stale"
 		if strings.Contains(e.name, "directory") {
-			says = "no host was changed" // there is no plan any more for what is found
+			says = "no host was changed" // what is found has no plan
 		}
 		s.run("apply", "p.plan").says(t, 1, says, strings.TrimPrefix(e.resource, "h/"))
 		check(e.name + " after plan --out")

@@ -18,11 +18,10 @@ var anyAccount = []string{"directory", "file", "symlink", "tree"}
 // become root: every one of them would fail, the first ones after others were made. An apply of the
 // host is refused. Commands that only look get a warning, since looking may need no root.
 func (r *Run) withoutRoot(p *engine.HostPlan) hcl.Diagnostics {
-	i := slices.IndexFunc(r.Config.Hosts(), func(h *config.DeclaredHost) bool { return h.Name == p.Host })
-	if i < 0 || p.Facts == nil || p.Facts.UID == 0 {
+	h := r.Host(p.Host)
+	if h == nil || p.Facts == nil || p.Facts.UID == 0 {
 		return nil
 	}
-	h := r.Config.Hosts()[i]
 	changes := slices.DeleteFunc(slices.Clone(p.Changes), func(c engine.Change) bool { return slices.Contains(anyAccount, c.Type) })
 	if h.Local || h.Become != "none" || len(changes) == 0 {
 		return nil

@@ -13,8 +13,8 @@ import (
 	"github.com/mirrorform/mirrorform/internal/mirror"
 )
 
-// TestWithoutRoot: changes that need root are told where the login is not root, and an apply of the
-// host is refused.
+// TestWithoutRoot: changes that need root are reported where the login is not root, and an apply of
+// the host is refused.
 func TestWithoutRoot(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -52,7 +52,7 @@ host "sudo" {
 		"unknown":     {"other", &wire.Facts{UID: 1000}, []engine.Change{group}, ""},
 	} {
 		for command, severity := range map[string]hcl.DiagnosticSeverity{"": hcl.DiagWarning, "apply": hcl.DiagError} {
-			r := &Run{Scope: &Scope{Config: c}, Options: Options{Command: command}}
+			r := &Run{Scope: &Scope{Config: c, byName: hostsByName(c.Hosts())}, Options: Options{Command: command}}
 			p := &engine.HostPlan{Host: test.host, Facts: test.facts, Changes: test.changes}
 			got := r.withoutRoot(p)
 			if test.want == "" {
