@@ -90,8 +90,9 @@ func namesIn(v any) (names []string) {
 // busConnection is a connection to the system bus.
 type busConnection struct {
 	*socket
-	in     *bufio.Reader
-	serial uint32
+	in       *bufio.Reader
+	serial   uint32
+	reloaded bool // reloadedSignal has come
 }
 
 // openBus connects to the system bus, as the helper's user.
@@ -121,23 +122,6 @@ func openBus(ctx context.Context, path string) (*busConnection, error) {
 		return nil, err
 	}
 	return s, nil
-}
-
-// awaitService waits until a service on the bus answers. For systemd it has started when it has its
-// name, and reloaded when it has the signal: firewalld makes its rules after that, before it goes
-// on to read messages. Only the second answer shows that, since the first question may have been
-// there before the signal. Not every service answers, so none has to.
-func awaitService(name string) {
-	ctx, cancel := context.WithTimeout(context.Background(), queryTimeout)
-	defer cancel()
-	s, err := openBus(ctx, systemBus)
-	if err != nil {
-		return
-	}
-	defer closeFD(s.fd)
-	for range 2 {
-		_, _ = s.call(name, "/", "org.freedesktop.DBus.Peer", "Ping")
-	}
 }
 
 // get makes a call of an AskBus question, and returns its result. The name of the method must say
@@ -182,7 +166,8 @@ func (s *busConnection) call(service, object, of, method string, texts ...string
 		switch {
 		case err != nil:
 			return nil, err
-		case m.reply != s.serial: // a signal
+		case m.reply != s.serial:
+			s.reloaded = s.reloaded || m.kind == busSignal && m.member == reloadedSignal
 		case strings.HasSuffix(m.failure, ".ServiceUnknown"), strings.HasSuffix(m.failure, ".NameHasNoOwner"):
 			return nil, errNoService
 		default:

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -84,8 +85,11 @@ func serveBus(t *testing.T, c net.Conn, answer func(call) (byte, string, []byte)
 		}
 		kind, signature, body := answer(got)
 		message := busAnswer(kind, serial, signature, body)
-		if kind == busError { // the signature is the name of the error
+		switch kind {
+		case busError: // the signature is the name of the error
 			message = errorAnswer(serial, signature)
+		case busSignal: // before the answer, and the signature is its name
+			message = append(signalOf(signature), busAnswer(busReply, serial, "", nil)...)
 		}
 		_, _ = c.Write(append(busAnswer(busSignal, 0, "s", busText(nil, "x")), message...))
 	}
@@ -109,6 +113,15 @@ func parseCall(b []byte) (c call) {
 		c.text = (&busReader{b: b[(len(r.b)+7)&^7:]}).text()
 	}
 	return c
+}
+
+// signalOf returns a signal with a name and no body.
+func signalOf(name string) []byte {
+	b := append([]byte{busOrder(), busSignal, 0, 1}, make([]byte, 12)...)
+	b[8] = 1
+	b = busText(append(b, busMember, 1, 's', 0), name)
+	binary.NativeEndian.PutUint32(b[12:], uint32(len(b)-busHeader))
+	return busAlign(b, 8)
 }
 
 // errorAnswer returns an error with a name and a text.
@@ -224,5 +237,57 @@ func TestAskServiceFails(t *testing.T) {
 	hangs := serviceBus(t, func(call) (byte, string, []byte) { <-t.Context().Done(); return busReply, "", nil })
 	if _, err := askService(late, hangs, "org.x", []string{"/org/x", "org.x.get"}); !errors.Is(err, errNoResponse) {
 		t.Errorf("a service that hangs: %v", err)
+	}
+}
+
+// firewalld may answer before it has noticed that it is to reload.
+func TestFirewalldReloads(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		service string
+		reloads bool
+		reports int32 // the question before whose answer Reloaded comes
+		asked   int32
+		fails   string
+	}{
+		{"with the third answer", firewalldName, true, 3, 3, ""},
+		{"at once", firewalldName, true, 1, 2, ""},
+		{"never", firewalldName, true, -1, busPings, "has not reloaded"},
+		{"a start", firewalldName, false, -1, 2, ""},
+		{"another service", "org.x", true, -1, 2, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			var asked, rules atomic.Int32
+			path := serviceBus(t, func(got call) (byte, string, []byte) {
+				switch got.method {
+				case "org.freedesktop.DBus.AddMatch":
+					rules.Add(1)
+				case "org.freedesktop.DBus.Peer.Ping":
+					if asked.Add(1) == c.reports {
+						return busSignal, reloadedSignal, nil
+					}
+				default:
+					t.Errorf("call: %+v", got)
+				}
+				return busReply, "", nil
+			})
+			w := watchService(path, c.service, c.reloads)
+			defer w.close()
+			w.pause = 0
+			err := w.settled()
+			if (err == nil) != (c.fails == "") || err != nil && !strings.Contains(err.Error(), c.fails) {
+				t.Errorf("error: %v", err)
+			}
+			if asked.Load() != c.asked || (rules.Load() == 1) != (c.service == firewalldName && c.reloads) {
+				t.Errorf("asked %d times, %d rules", asked.Load(), rules.Load())
+			}
+		})
+	}
+	none := watchService(t.TempDir()+"/bus", firewalldName, true)
+	defer none.close()
+	if err := none.settled(); err != nil {
+		t.Errorf("no bus: %v", err)
 	}
 }

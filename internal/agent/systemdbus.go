@@ -247,12 +247,13 @@ func busText(b []byte, s string) []byte {
 }
 
 // Codes of fields.
-const busErrorName, busReplyTo, busSignature = 4, 5, 8
+const busMember, busErrorName, busReplyTo, busSignature = 3, 4, 5, 8
 
 // busMessage is a message, as far as it matters here.
 type busMessage struct {
 	kind      byte
 	reply     uint32 // the call that it answers
+	member    string // the name of a signal
 	failure   string // the name of an error
 	signature string
 	body      []byte
@@ -278,6 +279,8 @@ func readBus(in io.Reader) (*busMessage, error) {
 		r.align(8)
 		code := r.take(1)[0]
 		switch kind := r.signature(); {
+		case kind == "s" && code == busMember:
+			m.member = r.text()
 		case kind == "s" && code == busErrorName:
 			m.failure = r.text()
 		case kind == "s" || kind == "o":

@@ -327,9 +327,15 @@ func (u *units) systemctl(op *wire.UnitOp, is shown, watch time.Duration) error 
 		// it.
 		_ = u.programs.change("systemctl", "reset-failed", "--", op.Name)
 	}
+	var watched *serviceWatch
+	if starts && is["BusName"] != "" {
+		reloads := op.Action == wire.UnitLoad && is["CanReload"] == "yes" && is["ActiveState"] == "active"
+		watched = watchService(systemBus, is["BusName"], reloads)
+		defer watched.close()
+	}
 	err := u.programs.change(append(argv, "--", op.Name)...)
-	if err == nil && starts && is["BusName"] != "" {
-		awaitService(is["BusName"])
+	if err == nil {
+		err = watched.settled()
 	}
 	if err == nil && starts {
 		err = staysUp(op, is, watch)
