@@ -22,6 +22,8 @@ type Rollout struct {
 	Waves []Wave
 	// MaxFailures is how many hosts may fail or be unreachable. One more stops the rollout.
 	MaxFailures int
+	// Off are hosts that the last apply could not reach. They do not count if that is still so.
+	Off map[string]bool
 	// RollBack makes the hosts of a wave wait for each other before they commit, so that a wave that
 	// stops the rollout is rolled back as a whole.
 	RollBack bool
@@ -98,7 +100,7 @@ func (r *Rollout) Run(ctx context.Context, d WaveDriver) *Result {
 
 // wave runs one wave. before has the results of earlier waves.
 func (r *Rollout) wave(ctx context.Context, d WaveDriver, n int, before []*HostResult) (results []*HostResult, stopped error) {
-	failures := Failures(before)
+	failures := r.failures(before)
 	rolledBack := error(nil)
 	o := ApplyOptions{
 		Group: r.Group, After: r.After, Before: before,
@@ -108,7 +110,7 @@ func (r *Rollout) wave(ctx context.Context, d WaveDriver, n int, before []*HostR
 			}
 			return r.exceeded(failures)
 		},
-		Ended: func(h *HostResult) { failures += Failures([]*HostResult{h}) },
+		Ended: func(h *HostResult) { failures += r.failures([]*HostResult{h}) },
 	}
 	wave := r.Waves[n]
 	if r.RollBack && !wave.Last {
@@ -120,7 +122,7 @@ func (r *Rollout) wave(ctx context.Context, d WaveDriver, n int, before []*HostR
 		}
 	}
 	results = d.Apply(ctx, n, o)
-	switch stopped = r.exceeded(Failures(before) + Failures(results)); {
+	switch stopped = r.exceeded(r.failures(before) + r.failures(results)); {
 	case rolledBack != nil:
 		return results, rolledBack
 	case stopped != nil:
@@ -174,15 +176,51 @@ func gateError(wave int, err error) error {
 	return &GateError{wave, err}
 }
 
-// Failures counts the hosts that failed or were unreachable.
-func Failures(results []*HostResult) int {
+// failures counts the hosts that failed or were unreachable, without those that were off before.
+func (r *Rollout) failures(results []*HostResult) int {
 	n := 0
 	for _, h := range results {
-		if o := h.Outcome(); o == Failed || o == Unreachable {
+		if o := h.Outcome(); o == Failed || o == Unreachable && !r.Off[h.Host] {
 			n++
 		}
 	}
 	return n
+}
+
+// Stop is a rollout that cannot come to its end: too many hosts have no plan.
+type Stop struct {
+	Wave int // counted from 0
+	// Failed are the hosts without a plan, up to and in this wave.
+	Failed []string
+	// Waiting is how many hosts with changes may not start, or are rolled back.
+	Waiting int
+}
+
+// BoundToStop returns how the rollout of a plan is bound to stop, or nil.
+func (r *Rollout) BoundToStop(p *Plan) *Stop {
+	s := &Stop{Wave: -1}
+	for n, wave := range r.Waves {
+		waiting := 0
+		for _, host := range wave.Hosts {
+			switch h := p.ForHost(host); {
+			case h == nil:
+			case !h.Failed():
+				waiting += min(len(h.Changes), 1)
+			case s.Wave < 0 && r.failures([]*HostResult{{Host: host, State: Untouched, Err: h.failure()}}) > 0:
+				s.Failed = append(s.Failed, host)
+			}
+		}
+		if s.Wave < 0 && len(s.Failed) > r.MaxFailures {
+			s.Wave = n
+		}
+		if s.Wave >= 0 {
+			s.Waiting += waiting
+		}
+	}
+	if s.Wave < 0 || s.Waiting == 0 {
+		return nil
+	}
+	return s
 }
 
 func isChanged(h *HostResult) bool    { return len(h.Done) > 0 }

@@ -83,6 +83,7 @@ func TestRollout(t *testing.T) {
 	for _, c := range []struct {
 		name        string
 		waves       string
+		off         string // a host that the last apply could not reach
 		maxFailures int
 		rollBack    bool
 		gates       map[int]error
@@ -99,6 +100,11 @@ func TestRollout(t *testing.T) {
 		{name: "one is allowed", waves: "c1 d1 c2/c3 f1 c4/c5", maxFailures: 1,
 			want: "changed unreachable changed, changed failed not started, not started", stopped: "2 hosts failed",
 			log: "apply 0, gate 0, ended 0, pause 1, apply 1, ended 1"},
+		{name: "one that was off before", waves: "c1 d1/c2 c3/f1", off: "d1", want: "changed unreachable, changed changed, failed",
+			log: "apply 0, gate 0, ended 0, pause 1, apply 1, gate 1, ended 1, pause 2, apply 2, ended 2"},
+		{name: "another one that is off", waves: "c1 d1 d2/c2", off: "d1", want: "changed unreachable unreachable, not started",
+			log: "apply 0, ended 0", stopped: "1 host failed"},
+		{name: "one that was off before, and fails", waves: "f1/c2", off: "f1", want: "failed, not started", log: "apply 0, ended 0", stopped: "1 host failed"},
 		{name: "two are allowed", waves: "c1 d1/f1 c2", maxFailures: 2, want: "changed unreachable, failed changed",
 			log: "apply 0, gate 0, ended 0, pause 1, apply 1, gate 1, ended 1"},
 		{name: "the last host fails", waves: "c1/c2 f1", want: "changed, changed failed",
@@ -126,7 +132,7 @@ func TestRollout(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			r := &engine.Rollout{MaxFailures: c.maxFailures, RollBack: c.rollBack, Pause: time.Minute}
+			r := &engine.Rollout{MaxFailures: c.maxFailures, RollBack: c.rollBack, Pause: time.Minute, Off: map[string]bool{c.off: true}}
 			others, local, _ := strings.Cut(c.waves, "//")
 			for w := range strings.SplitSeq(others, "/") {
 				r.Waves = append(r.Waves, engine.Wave{Hosts: strings.Fields(w)})
@@ -180,7 +186,7 @@ func TestApplyHeld(t *testing.T) {
 				result := f.ApplyWith(t.Context(), plan, engine.ApplyOptions{
 					Ended: func(r *engine.HostResult) { failed = append(failed, r.Host) },
 					Decide: func(_ context.Context, results []*engine.HostResult) error {
-						if len(results) != 4 || engine.Failures(results) != 1 {
+						if len(results) != 4 {
 							t.Errorf("decided on %d results", len(results))
 						}
 						for _, name := range []string{"a", "b"} {
@@ -271,6 +277,50 @@ func TestApplyGroups(t *testing.T) {
 			t.Errorf("a6: %s", hosts["a6"].did())
 		}
 	})
+}
+
+// TestBoundToStop: hosts are named as in TestRollout. One that fails or is down has no plan.
+func TestBoundToStop(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		waves, off  string
+		maxFailures int
+		want        string // the wave, the hosts, and how many wait; "" if nothing stops it
+	}{
+		{waves: "c1 c2/u1"},
+		{waves: "c1 d1/c2 c3", want: "0 [d1] 3"},
+		{waves: "c1/c2 f1 d1/c3 c4", want: "1 [f1 d1] 3"},
+		{waves: "c1 d1/c2", maxFailures: 1},
+		{waves: "c1 d1/c2 f1/c3/f2", maxFailures: 1, want: "1 [d1 f1] 2"},
+		{waves: "c1 d1/c2", off: "d1"},
+		{waves: "c1 f1/c2", off: "f1", want: "0 [f1] 2"},
+		{waves: "c1/u1 d1/u2"}, // nothing waits
+	} {
+		r := &engine.Rollout{MaxFailures: c.maxFailures, Off: map[string]bool{c.off: true}}
+		p := &engine.Plan{}
+		for w := range strings.SplitSeq(c.waves, "/") {
+			r.Waves = append(r.Waves, engine.Wave{Hosts: strings.Fields(w)})
+			for _, name := range strings.Fields(w) {
+				h := &engine.HostPlan{Host: name}
+				switch name[0] {
+				case 'c':
+					h.Changes = []engine.Change{{}, {}}
+				case 'f':
+					h.Problems = []*engine.ResourceProblem{{Problem: engine.Problem{Severity: engine.Error}}}
+				case 'd':
+					h.Err = absent{}
+				}
+				p.Hosts = append(p.Hosts, h)
+			}
+		}
+		got := ""
+		if s := r.BoundToStop(p); s != nil {
+			got = fmt.Sprint(s.Wave, s.Failed, s.Waiting)
+		}
+		if got != c.want {
+			t.Errorf("%s, %d may fail, %q was off: %q, want %q", c.waves, c.maxFailures, c.off, got, c.want)
+		}
+	}
 }
 
 // TestApproved: a Fleet that has an approved plan refuses hosts that differ from it, and does not reach those whose plan failed.

@@ -129,8 +129,10 @@ func runPlan(ctx context.Context, g *global, w *observer, o planOptions) error {
 	return nil
 }
 
-// showPass prints a plan. Its problems have already been printed as diagnostics.
+// showPass prints a plan, and what is known of its rollout. Its problems have already been printed
+// as diagnostics.
 func showPass(g *global, p *run.Pass, asJSON, expand bool) error {
+	defer p.Foretell()
 	return showPlan(g, p.Plan, asJSON, ui.PlanOptions{OmitProblems: true, Waves: p.Waves(), Expand: expand})
 }
 

@@ -3,6 +3,7 @@ package run
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/config"
@@ -47,6 +48,55 @@ func limitRollout(c *config.Rollout, hosts []engine.Host, byName map[string]*con
 		}
 	}
 	return r
+}
+
+// excuse makes hosts of @failed that could not be reached in the last run not count if that is still
+// so: a rollout goes on past a machine that stays off.
+func (r *rollout) excuse(s *Selection, dir string) error {
+	if r == nil || !slices.Contains(s.Limit, FailedHosts) {
+		return nil
+	}
+	last, err := readLastRun(dir)
+	if err != nil {
+		return err
+	}
+	r.Off = map[string]bool{}
+	for name, h := range last.Hosts {
+		r.Off[name] = h.Outcome == engine.Unreachable
+	}
+	return nil
+}
+
+// Foretell warns the operator if the rollout of the plan is bound to stop, and names hosts that are
+// still off.
+func (p *Pass) Foretell() {
+	r := p.rollout
+	if r == nil || p.Plan.Counts().Changes() == 0 {
+		return
+	}
+	for _, h := range p.Plan.Hosts {
+		if r.Off[h.Host] && h.Err != nil {
+			p.observer.Note(fmt.Sprintf("%s was unreachable in the last run, and still is: it does not count for max_failures.", h.Host))
+		}
+	}
+	stop := r.BoundToStop(p.Plan)
+	if stop == nil {
+		return
+	}
+	hosts, without := "host", "it"
+	if len(stop.Failed) > 1 {
+		without = "them"
+	}
+	if stop.Waiting > 1 {
+		hosts = "hosts"
+	}
+	var less []string
+	for _, name := range stop.Failed {
+		less = append(less, "!"+name)
+	}
+	p.observer.Warning(fmt.Sprintf("This rollout will stop in %s: %s without a plan, and max_failures = %d. %d %s with changes "+
+		"may not start. To leave %s out, add: --limit '%s'",
+		r.title(stop.Wave), strings.Join(stop.Failed, ", "), r.MaxFailures, stop.Waiting, hosts, without, strings.Join(less, ",")))
 }
 
 // waves returns the waves, or none without a rollout block.

@@ -70,6 +70,9 @@ func New(o Options, w Observer) (*Run, error) {
 	}
 	if o.Command == "" || o.Command == "apply" {
 		r.rollout = newRollout(s.Config, s.Hosts, s.byName)
+		if err := r.rollout.excuse(&o.Selection, o.Sources.Dir); err != nil {
+			return nil, err
+		}
 	}
 	w.Prepared(r)
 	if r.connector, err = newConnector(s, o.Access); err != nil {
