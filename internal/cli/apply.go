@@ -10,6 +10,7 @@ import (
 
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/run"
+	"github.com/mirrorform/mirrorform/internal/ui"
 	"github.com/spf13/cobra"
 )
 
@@ -91,16 +92,27 @@ mirrorform apply --auto-approve --report json=result.json`,
 }
 
 // review is how a plan is shown, and whether it needs an answer.
-type review struct{ approved, expand bool }
+type review struct {
+	planView
+	approved bool
+}
 
 func (v *review) addFlags(cmd *cobra.Command) {
 	addApproveFlag(cmd, &v.approved)
-	addExpandFlag(cmd, &v.expand)
+	v.planView.addFlags(cmd)
 }
 
-// addExpandFlag adds --expand.
-func addExpandFlag(cmd *cobra.Command, expand *bool) {
-	cmd.Flags().BoolVar(expand, "expand", false, "print each host's plan, also where several are the same")
+// planView is how much of a plan is shown.
+type planView struct{ expand, compact bool }
+
+func (v *planView) addFlags(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&v.expand, "expand", false, "print each host's plan, also where several are the same")
+	cmd.Flags().BoolVar(&v.compact, "compact", false, "print a line for each change")
+}
+
+// printed are the options of a printed plan.
+func (v planView) printed() ui.PlanOptions {
+	return ui.PlanOptions{Expand: v.expand, Compact: v.compact}
 }
 
 // addApproveFlag adds --auto-approve.
@@ -201,7 +213,7 @@ func planAndApply(
 	if err := interrupted(ctx); err != nil {
 		return err
 	}
-	if err := showPass(g, p, false, v.expand); err != nil {
+	if err := showPass(g, p, false, v.planView); err != nil {
 		return err
 	}
 	if !v.approved && p.Plan.Counts().Changes() > 0 {

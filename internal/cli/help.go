@@ -57,7 +57,7 @@ var sharedFlags = []struct {
 	}},
 	{"Connection", []string{"ask-become-pass", "accept-new-host-keys", "known-hosts", "ssh-config"}},
 	{"Configuration", []string{"var", "var-file", "confine"}},
-	{"Output", []string{"format", "json", "raw", "expand", "report", "events"}},
+	{"Output", []string{"format", "json", "raw", "expand", "compact", "report", "events"}},
 	{"Log", []string{"verbose", "log-level", "log-format", "log-file"}},
 	{"Global", []string{"chdir", "color", "quiet", "help"}},
 }

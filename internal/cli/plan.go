@@ -13,9 +13,10 @@ import (
 // planOptions are the options of plan and drift.
 type planOptions struct {
 	hostFlags
-	replace                  []string
-	asJSON, detailed, expand bool
-	out                      outFile
+	replace []string
+	planView
+	asJSON, detailed bool
+	out              outFile
 }
 
 func newPlanCommand(g *global) *cobra.Command {
@@ -32,7 +33,8 @@ for removal. Data is released, never removed.
 
 If the plans of three or more hosts differ in nothing but each host's own name
 and address, they are printed once, with marks such as ‹host› instead, and new
-files that mirrorform generates are summed up. --expand prints each host.
+files that mirrorform generates are summed up. --expand prints each host;
+--compact prints a line for each change.
 
 --out also saves the plan, for show and apply. The file contains no secrets and
 can be posted for review: it has salted digests of what the plan was made from,
@@ -61,7 +63,7 @@ mirrorform plan --detailed-exitcode --report markdown=plan.md`,
 	o.addEventsFlag(cmd)
 	addReplaceFlag(cmd, &o.replace, complete)
 	cmd.Flags().Var(&o.out, "out", "also save the plan in `FILE`, for show and apply")
-	addExpandFlag(cmd, &o.expand)
+	o.planView.addFlags(cmd)
 	cmd.Flags().BoolVar(&o.detailed, "detailed-exitcode", false, "exit with 2 if there are differences")
 	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print the plan as JSON")
 	o.reports.addFlag(cmd)
@@ -88,7 +90,7 @@ mirrorform drift --quiet --report junit=drift.xml --report json=drift.json`,
 	}
 	o.add(g, cmd)
 	o.addEventsFlag(cmd)
-	addExpandFlag(cmd, &o.expand)
+	o.planView.addFlags(cmd)
 	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print the differences as JSON")
 	o.reports.addFlag(cmd)
 	return cmd
@@ -109,7 +111,7 @@ func runPlan(ctx context.Context, g *global, w *observer, o planOptions) error {
 		return err
 	}
 	defer p.Close()
-	if err := showPass(g, p, o.asJSON, o.expand); err != nil {
+	if err := showPass(g, p, o.asJSON, o.planView); err != nil {
 		return err
 	}
 	if note := oldFacts(g.today()); note != "" && r.AlmaLinux() {
@@ -131,9 +133,11 @@ func runPlan(ctx context.Context, g *global, w *observer, o planOptions) error {
 
 // showPass prints a plan, and what is known of its rollout. Its problems have already been printed
 // as diagnostics.
-func showPass(g *global, p *run.Pass, asJSON, expand bool) error {
+func showPass(g *global, p *run.Pass, asJSON bool, v planView) error {
 	defer p.Foretell()
-	return showPlan(g, p.Plan, asJSON, ui.PlanOptions{OmitProblems: true, Waves: p.Waves(), Expand: expand})
+	o := v.printed()
+	o.OmitProblems, o.Waves = true, p.Waves()
+	return showPlan(g, p.Plan, asJSON, o)
 }
 
 func showPlan(g *global, plan *engine.Plan, asJSON bool, o ui.PlanOptions) error {

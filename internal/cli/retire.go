@@ -204,7 +204,7 @@ func showStopping(ctx context.Context, g *global, r *run.Run, stopping run.Aim) 
 		return err
 	}
 	defer p.Close()
-	if err := showPass(g, p, false, false); err != nil || p.Plan.Failed() {
+	if err := showPass(g, p, false, planView{}); err != nil || p.Plan.Failed() {
 		return errors.Join(err, errReported)
 	}
 	return nil

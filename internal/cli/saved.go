@@ -10,7 +10,6 @@ import (
 
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/run"
-	"github.com/mirrorform/mirrorform/internal/ui"
 	"github.com/spf13/cobra"
 )
 
@@ -29,7 +28,8 @@ func (o *outFile) String() string { return string(*o) }
 func (o *outFile) Type() string   { return "FILE" }
 
 func newShowCommand(g *global) *cobra.Command {
-	var asJSON, expand bool
+	var asJSON bool
+	var view planView
 	cmd := &cobra.Command{
 		Use:   "show FILE",
 		Short: "Print a saved plan",
@@ -38,14 +38,14 @@ configuration nor the hosts.`,
 		Example: `mirrorform show fleet.plan
 mirrorform show --json fleet.plan`,
 		Args: oneArgument("FILE"),
-		RunE: func(_ *cobra.Command, args []string) error { return runShow(g, args[0], asJSON, expand) },
+		RunE: func(_ *cobra.Command, args []string) error { return runShow(g, args[0], asJSON, view) },
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the plan as JSON, as plan --json does")
-	addExpandFlag(cmd, &expand)
+	view.addFlags(cmd)
 	return cmd
 }
 
-func runShow(g *global, file string, asJSON, expand bool) error {
+func runShow(g *global, file string, asJSON bool, v planView) error {
 	saved, err := run.ReadSaved(file)
 	if err != nil {
 		return err
@@ -55,7 +55,7 @@ func runShow(g *global, file string, asJSON, expand bool) error {
 		return fmt.Errorf("%s: %w", file, err)
 	}
 	g.ui.Note(describeSaved(saved))
-	return showPlan(g, plan, asJSON, ui.PlanOptions{Expand: expand})
+	return showPlan(g, plan, asJSON, v.printed())
 }
 
 // describeSaved says when and how a plan was made.
@@ -132,13 +132,13 @@ func runApplySaved(ctx context.Context, g *global, w *observer, o applyOptions, 
 	}
 	now, err := p.Saved(saved.Salt)
 	if err != nil {
-		return errors.Join(showPass(g, p, false, o.expand),
+		return errors.Join(showPass(g, p, false, o.planView),
 			fmt.Errorf("cannot compare %s with the hosts; no host was changed: %w", file, err))
 	}
 	if differences := saved.Differences(now); len(differences) > 0 {
 		return staleBy(differences)
 	}
-	if err := showPass(g, p, false, o.expand); err != nil {
+	if err := showPass(g, p, false, o.planView); err != nil {
 		return err
 	}
 	return applyPass(ctx, g, p)

@@ -97,33 +97,35 @@ func (s style) diffText(lines []diffLine, indent string, limit int) string {
 		left = len(lines) - limit
 		lines = lines[:limit]
 	}
-	var b strings.Builder
+	texts, partners := make([]string, len(lines)), pairs(lines)
+	cut := cutLine
+	if limit == 0 {
+		cut = escapeTabs
+	}
 	for i, l := range lines {
-		text := l.text
+		partner := partners[i]
 		switch {
-		case limit == 0:
-		case l.sign == '-' && i+1 < len(lines) && lines[i+1].sign == '+':
-			text, _ = focus(text, lines[i+1].text)
-		case l.sign == '+' && i > 0 && lines[i-1].sign == '-':
-			_, text = focus(lines[i-1].text, text)
-		}
-		if limit > 0 {
-			text = cutLine(text)
-		} else {
-			text = escapeTabs(text)
-		}
-		switch l.sign {
-		case '+':
-			text = s.green("+" + text)
-		case '-':
-			text = s.red("-" + text)
-		case '@':
-			text = s.cyan(text)
-		case '\\':
-			text = s.dim(`\` + text)
+		case l.sign == '-' && partner >= 0:
+			before, after := l.text, lines[partner].text
+			if limit > 0 {
+				before, after = focus(before, after)
+			}
+			texts[i], texts[partner] = s.change("-", cut(before), "+", cut(after))
+		case partner >= 0: // a new line, with its old one
+		case l.sign == '+':
+			texts[i] = s.green("+" + cut(l.text))
+		case l.sign == '-':
+			texts[i] = s.red("-" + cut(l.text))
+		case l.sign == '@':
+			texts[i] = s.cyan(cut(l.text))
+		case l.sign == '\\':
+			texts[i] = s.dim(`\` + cut(l.text))
 		default:
-			text = " " + text
+			texts[i] = " " + cut(l.text)
 		}
+	}
+	var b strings.Builder
+	for _, text := range texts {
 		b.WriteString(strings.TrimRight(indent+text, " ") + "\n")
 	}
 	if left > 0 {

@@ -77,7 +77,10 @@ func (s *stream) groupPlan(g group, o PlanOptions) string {
 func (s *stream) changes(h *engine.HostPlan, o PlanOptions) string {
 	var b strings.Builder
 	for i := range h.Changes {
-		b.WriteString(s.change(h, &h.Changes[i], o) + "\n")
+		b.WriteString(s.change(h, &h.Changes[i], o))
+		if !o.Compact {
+			b.WriteByte('\n')
+		}
 	}
 	return b.String()
 }

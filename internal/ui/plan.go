@@ -17,6 +17,8 @@ type PlanOptions struct {
 	OmitProblems bool
 	// Expand prints each host, also if the plans of several differ in nothing but their own values.
 	Expand bool
+	// Compact prints a line for each change.
+	Compact bool
 	// Waves are the waves of a rollout, in order. With them, hosts are grouped by wave. A wave that
 	// is Last has no number.
 	Waves []engine.Wave
@@ -135,18 +137,11 @@ func (s *stream) problem(p *engine.ResourceProblem) string {
 
 // change prints one change: its address, its attributes, its steps.
 func (s *stream) change(h *engine.HostPlan, c *engine.Change, o PlanOptions) string {
+	if o.Compact {
+		return s.compact(h, c)
+	}
 	var b strings.Builder
-	b.WriteString("  " + s.symbol(c.Action) + " " + s.style.bold(plain.Escape(c.Address)))
-	if why := orphaned(c); why != "" {
-		b.WriteString(" " + s.style.yellow("("+why+")"))
-	}
-	if h.Later(c) {
-		b.WriteString(" " + s.style.yellow("(later)"))
-	}
-	if len(c.Also) > 0 {
-		b.WriteString(s.style.dim(" and " + plain.Escape(strings.Join(c.Also, ", "))))
-	}
-	b.WriteByte('\n')
+	b.WriteString(s.changeHead(h, c) + "\n")
 	changes := attributeChanges(c)
 	if c.Action == engine.Delete {
 		changes = nil // the content of a deleted file may be long
@@ -168,11 +163,32 @@ func (s *stream) change(h *engine.HostPlan, c *engine.Change, o PlanOptions) str
 		b.WriteString(line)
 	}
 	for _, step := range c.Steps {
-		line := "→ " + plain.Escape(h.StepSummary(c, &step))
-		if step.Undo == nil && step.Final != "" && step.Final != engine.ChangesNothing {
-			line += " (cannot be undone: " + plain.Escape(step.Final) + ")"
-		}
+		line := "→ " + plain.Escape(h.StepSummary(c, &step)) + notUndoable(&step)
 		b.WriteString("      " + s.style.dim(line) + "\n")
+	}
+	return b.String()
+}
+
+// notUndoable says that a step cannot be undone, and why, or "".
+func notUndoable(step *engine.Step) string {
+	if step.Undo != nil || step.Final == "" || step.Final == engine.ChangesNothing {
+		return ""
+	}
+	return " (cannot be undone: " + plain.Escape(step.Final) + ")"
+}
+
+// changeHead names a change.
+func (s *stream) changeHead(h *engine.HostPlan, c *engine.Change) string {
+	var b strings.Builder
+	b.WriteString("  " + s.symbol(c.Action) + " " + s.style.bold(plain.Escape(c.Address)))
+	if why := orphaned(c); why != "" {
+		b.WriteString(" " + s.style.yellow("("+why+")"))
+	}
+	if h.Later(c) {
+		b.WriteString(" " + s.style.yellow("(later)"))
+	}
+	if len(c.Also) > 0 {
+		b.WriteString(s.style.dim(" and " + plain.Escape(strings.Join(c.Also, ", "))))
 	}
 	return b.String()
 }
@@ -237,7 +253,8 @@ func (s *stream) attribute(a attributeChange, name int, o PlanOptions) string {
 	case a.after == nil:
 		return head + " = " + s.style.red(old) + " " + found + "\n"
 	}
-	return head + " = " + s.style.red(old) + " → " + s.style.green(wanted) + "\n"
+	old, wanted = s.style.change("", old, "", wanted)
+	return head + " = " + old + " → " + wanted + "\n"
 }
 
 func (attributeChange) value(a *engine.Attribute) any {

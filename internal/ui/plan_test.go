@@ -134,6 +134,20 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+// TestCompact: a line for each change, and nothing secret in it.
+func TestCompact(t *testing.T) {
+	t.Parallel()
+	got := planText(testPlan(), PlanOptions{Compact: true})
+	if strings.Contains(got, "canary") {
+		t.Error("a sensitive value was printed")
+	}
+	checkSafe(t, got)
+	golden(t, "plan-compact", got)
+	if grouped := planText(fleetPlan(18, nil), PlanOptions{Compact: true}); strings.Count(grouped, "\n") != 5 {
+		t.Errorf("18 hosts that are alike:\n%s", grouped)
+	}
+}
+
 func TestPlanOptions(t *testing.T) {
 	t.Parallel()
 	u, out, _ := newTest(Options{})

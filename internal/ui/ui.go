@@ -134,6 +134,8 @@ func (s *stream) height() int {
 // style colours text. The text must already be escaped.
 type style struct {
 	bold, dim, red, green, yellow, cyan, heading, fail, warn func(...any) string
+	// redStrong and greenStrong are for what differs in a line.
+	redStrong, greenStrong func(...any) string
 }
 
 func newStyle(enabled bool) style {
@@ -156,6 +158,9 @@ func newStyle(enabled bool) style {
 		heading: c(color.Bold),
 		fail:    c(color.FgRed, color.Bold),
 		warn:    c(color.FgYellow, color.Bold),
+
+		redStrong:   c(color.FgRed, color.ReverseVideo),
+		greenStrong: c(color.FgGreen, color.ReverseVideo),
 	}
 }
 
