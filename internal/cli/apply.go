@@ -49,6 +49,9 @@ hosts fail than max_failures allows, or a gate fails, no further host starts;
 with on_failure = "roll_back" the whole wave is rolled back. To continue:
 mirrorform apply --limit @failed
 
+At the end come the outputs, and the commands that the changes leave to do: the
+first sync of a new mirror, a look at its site, its entry in the mirror list.
+
 With a FILE from plan --out, nothing is asked. The hosts are observed again, and
 the plan is applied only if it is still the same: the configuration, the hosts
 and their machine-ids, the found state of each resource, and the steps.
@@ -238,8 +241,11 @@ func applyPass(ctx context.Context, g *global, p *run.Pass) error {
 		return err
 	}
 	g.ui.Summary(result)
-	if result.Failed() {
+	switch {
+	case result.Failed():
 		return errReported
+	case p.Options.Command != "apply":
+		return nil
 	}
-	return nil
+	return afterApply(g, p, result)
 }
