@@ -257,16 +257,32 @@ func runLabList(ctx context.Context, g *global, asJSON bool) error {
 func newLabSSHCommand(g *global, name *string) *cobra.Command {
 	var user string
 	cmd := &cobra.Command{
-		Use:   "ssh HOST [-- COMMAND...]",
+		Use:   "ssh [flags] HOST [COMMAND...]",
 		Short: "Log in to a lab host, or run a command on it",
+		Long: `Log in to a lab host, or run a command on it. Flags come before HOST; what
+follows is the command. A single word is a line for sh, as ssh would have it;
+several words reach the host one by one, and no shell splits them again.`,
 		Example: `mirrorform lab ssh fra1
-mirrorform lab ssh fra1 -- systemctl status nginx
-mirrorform lab ssh --user admin fra1`,
+mirrorform lab ssh fra1 systemctl status nginx
+mirrorform lab ssh fra1 'journalctl --unit nginx | tail'
+mirrorform lab ssh --user admin fra1 sudo sh -c 'cd /etc && ls'`,
 		Args: someArguments("HOST"),
 		RunE: func(cmd *cobra.Command, args []string) error { return runLabSSH(cmd.Context(), g, *name, user, args) },
 	}
+	cmd.Flags().SetInterspersed(false)
 	cmd.Flags().StringVar(&user, "user", "root", "log in to `ACCOUNT`: root, "+strings.Join(lab.Users(), ", "))
 	return cmd
+}
+
+// labCommand returns the words of a command for a lab host.
+func labCommand(args []string) []string {
+	if len(args) > 0 && args[0] == "--" {
+		args = args[1:]
+	}
+	if len(args) == 1 {
+		return []string{"sh", "-c", args[0]}
+	}
+	return args
 }
 
 func runLabSSH(ctx context.Context, g *global, name, user string, args []string) error {
@@ -278,7 +294,7 @@ func runLabSSH(ctx context.Context, g *global, name, user string, args []string)
 	if err != nil {
 		return err
 	}
-	argv := l.SSHCommand(h, user, args[1:]...)
+	argv := l.SSHCommand(h, user, labCommand(args[1:])...)
 	ssh := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	ssh.Stdin, ssh.Stdout, ssh.Stderr = os.Stdin, os.Stdout, os.Stderr
 	var exit *exec.ExitError
