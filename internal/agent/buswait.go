@@ -21,8 +21,8 @@ const (
 	busPings, busPause = 100, 100 * time.Millisecond
 )
 
-// serviceWatch is a connection to the bus from before the start or reload of a service. It may be
-// nil: there is nothing to wait for.
+// serviceWatch is a connection to the bus from before the start or reload of a service. Without a
+// bus it is nil.
 type serviceWatch struct {
 	bus     *busConnection
 	name    string
@@ -59,7 +59,7 @@ func (w *serviceWatch) close() {
 	}
 }
 
-// settled waits until the service has done what systemd has told it, as far as that can be known.
+// settled waits until the service has done what systemd asked for, as far as that can be known.
 // The second answer counts: the service may have read the first question before systemd's signal.
 // Not every service answers, so none has to; but firewalld says that it has reloaded, or has not.
 func (w *serviceWatch) settled() error {

@@ -50,8 +50,8 @@ func limitRollout(c *config.Rollout, hosts []engine.Host, byName map[string]*con
 	return r
 }
 
-// excuse makes hosts of @failed that could not be reached in the last run not count if that is still
-// so: a rollout goes on past a machine that stays off.
+// excuse notes the hosts of @failed that could not be reached in the last run. They do not count if
+// that is still so: a rollout goes on past a machine that stays off.
 func (r *rollout) excuse(s *Selection, dir string) error {
 	if r == nil || !slices.Contains(s.Limit, FailedHosts) {
 		return nil
