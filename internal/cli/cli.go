@@ -69,6 +69,9 @@ func Command() *cobra.Command {
 }
 
 func (g *global) run(ctx context.Context, args []string) int {
+	if len(args) > 0 && args[0] == bashRequest {
+		return g.completeBash(ctx, args[1:])
+	}
 	root := g.rootCommand()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)

@@ -15,15 +15,19 @@ type shellCompletion struct {
 var shellCompletions = []shellCompletion{
 	{
 		"bash",
-		`Print a script that completes commands, flags, hosts and addresses in bash. It
-needs the package bash-completion.`,
+		"Print a script that completes commands, flags, hosts and addresses in bash.",
 		`# For this shell
 source <(mirrorform completion bash)
 
 # For every new shell, as root
 mirrorform completion bash >/etc/bash_completion.d/mirrorform`,
-		func(root *cobra.Command, g *global, descriptions bool) error {
-			return root.GenBashCompletionV2(g.out, descriptions)
+		func(_ *cobra.Command, g *global, descriptions bool) error {
+			how := "plain"
+			if descriptions {
+				how = "described"
+			}
+			g.print(bashScript, how)
+			return nil
 		},
 	},
 	{

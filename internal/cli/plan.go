@@ -63,7 +63,7 @@ mirrorform plan --detailed-exitcode --report markdown=plan.md`,
 	o.addEventsFlag(cmd)
 	addReplaceFlag(cmd, &o.replace, complete)
 	cmd.Flags().Var(&o.out, "out", "also save the plan in `FILE`, for show and apply")
-	o.planView.addFlags(cmd)
+	o.addFlags(cmd)
 	cmd.Flags().BoolVar(&o.detailed, "detailed-exitcode", false, "exit with 2 if there are differences")
 	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print the plan as JSON")
 	o.reports.addFlag(cmd)
@@ -90,7 +90,7 @@ mirrorform drift --quiet --report junit=drift.xml --report json=drift.json`,
 	}
 	o.add(g, cmd)
 	o.addEventsFlag(cmd)
-	o.planView.addFlags(cmd)
+	o.addFlags(cmd)
 	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print the differences as JSON")
 	o.reports.addFlag(cmd)
 	return cmd
