@@ -25,7 +25,7 @@ func (g *global) commandGroups() []commandGroup {
 			newPlanCommand(g), newApplyCommand(g), newDriftCommand(g), newShowCommand(g), newDestroyCommand(g),
 		}},
 		{"Look at hosts", []*cobra.Command{
-			newStatusCommand(g), newHostsCommand(g), newStateCommand(g), newAdoptCommand(g),
+			newDoctorCommand(g), newStatusCommand(g), newHostsCommand(g), newStateCommand(g), newAdoptCommand(g),
 		}},
 		{"Mirrors and AlmaLinux's list", []*cobra.Command{
 			newSyncCommand(g), newVerifyCommand(g), newPublishCommand(g), newRetireCommand(g), newLintCommand(g),

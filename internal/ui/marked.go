@@ -20,6 +20,7 @@ const (
 type Line struct {
 	Label, Text string
 	Mark        Mark
+	LabelMark   Mark
 }
 
 // Lines prints a report, escaped, and wrapped to the terminal.
@@ -39,6 +40,7 @@ func (s *stream) line(l Line) string {
 	}
 	indent := strings.Repeat(" ", columns(label))
 	var b strings.Builder
+	label = s.style.mark(l.LabelMark, label)
 	for i, text := range wrap(escapeLines(l.Text), room) {
 		if i > 0 {
 			label = indent

@@ -1,0 +1,86 @@
+package run
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/engine/wire"
+	"github.com/mirrorform/mirrorform/internal/doctor"
+	"github.com/mirrorform/mirrorform/internal/lang"
+	"github.com/mirrorform/mirrorform/internal/mirror"
+	"github.com/mirrorform/mirrorform/resources"
+	"golang.org/x/sync/errgroup"
+)
+
+// Diagnosis is what doctor found on a host.
+type Diagnosis struct {
+	Host, Address string
+	Reached       bool
+	Findings      []doctor.Finding
+}
+
+// Diagnose looks at hosts at once, from here and on them. It changes nothing.
+func (r *Run) Diagnose(ctx context.Context, hosts []engine.Host) []Diagnosis {
+	list := make([]Diagnosis, len(hosts))
+	report, end := r.observer.Progress(Names(hosts))
+	defer end()
+	var group errgroup.Group
+	if r.Options.Parallelism > 0 {
+		group.SetLimit(r.Options.Parallelism)
+	}
+	for i, h := range hosts {
+		group.Go(func() error {
+			list[i] = r.diagnose(ctx, h, report)
+			return nil
+		})
+	}
+	_ = group.Wait() // each host has its own findings
+	return list
+}
+
+func (r *Run) diagnose(ctx context.Context, h engine.Host, report engine.Report) Diagnosis {
+	of := r.byName[h.Name]
+	about := &doctor.Host{Name: h.Name, Address: of.Address, Become: of.Become, Place: lang.Place(of.Range)}
+	for _, p := range r.Config.MirrorsOn(h.Name) {
+		if spec, ok := p.Spec.(*mirror.Spec); ok {
+			about.Mirrors = append(about.Mirrors, spec)
+		}
+	}
+	out := make(chan *doctor.Outside, 1)
+	go func() { out <- about.Look(ctx) }()
+	d := Diagnosis{Host: h.Name, Address: of.Address}
+	seen, err := r.ask(ctx, h.Name, about, report)
+	if err != nil {
+		report(engine.Progress{Host: h.Name, Stage: engine.Unplanned, Err: err})
+		d.Findings = []doctor.Finding{doctor.Unreached(err)}
+		return d
+	}
+	d.Reached, d.Findings = true, about.Judge(seen, <-out)
+	report(engine.Progress{Host: h.Name, Stage: engine.Planned})
+	return d
+}
+
+// ask asks a host the doctor's questions, those about its storages too.
+func (r *Run) ask(ctx context.Context, host string, about *doctor.Host, report engine.Report) (*doctor.Seen, error) {
+	report(engine.Progress{Host: host, Stage: engine.Connecting})
+	begin := time.Now()
+	session, err := r.Connect(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = session.Close() }() // no answer is outstanding
+	seen := &doctor.Seen{Hello: session.Hello, Login: time.Since(begin)}
+	report(engine.Progress{Host: host, Stage: engine.Observing})
+	wanted, _ := r.Config.Resources(host, map[string]*wire.Facts{host: session.Hello.Facts}) // validate reports its errors
+	for _, res := range wanted {
+		if s, ok := res.State.(*resources.Storage); ok {
+			about.Storages = append(about.Storages, s)
+		}
+	}
+	seen.Asked = time.Now()
+	seen.Answers, err = session.Ask(ctx, slices.Clone(about.Questions()))
+	seen.Answered = time.Now()
+	return seen, err
+}
