@@ -134,6 +134,7 @@ func newPage(results []*Result) *page {
 	p.Title = f.title()
 	p.Labels = labelsOf(f.hosts)
 	p.Problems = f.problems()
+	shareDiffs(f.hosts)
 	changes := 0
 	for _, h := range f.hosts {
 		if h.Told {
@@ -144,6 +145,22 @@ func newPage(results []*Result) *page {
 	p.Open = changes <= 6
 	p.Missing = missing(p)
 	return p
+}
+
+// shareDiffs points hosts that are alike to the first of them.
+func shareDiffs(hosts []*hostView) {
+	var told []*hostView
+	var results []*HostResult
+	for _, h := range hosts {
+		if h.result != nil {
+			told, results = append(told, h), append(results, h.result)
+		}
+	}
+	for i, first := range alike(results) {
+		if first != i {
+			told[i].Same = told[first]
+		}
+	}
 }
 
 // missing lists the data that no document has, and the commands that provide it.

@@ -51,10 +51,12 @@ type hostView struct {
 	Warnings []string
 	Notes    []string
 	Diffs    []changeView
+	Same     *hostView // the host before that has the same changes, but for its own name and address
 
 	TimeAge, FullIn, Verify cell
 
-	seen []observation
+	seen   []observation
+	result *HostResult // the newest
 }
 
 // cell is a table cell whose value may be unknown.
@@ -216,6 +218,7 @@ func (h *hostView) conclude() {
 		return
 	}
 	r := result.host
+	h.result = r
 	h.Address, h.Local = r.Address, r.Local
 	for _, name := range slices.Sorted(maps.Keys(r.Labels)) {
 		h.Labels = append(h.Labels, name+"="+r.Labels[name])

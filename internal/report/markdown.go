@@ -47,9 +47,7 @@ func Markdown(r *Result, o Options) ([]byte, error) {
 		return slices.Index(urgency, a.Outcome) - slices.Index(urgency, b.Outcome)
 	})
 	d.table(hosts)
-	for i := range hosts {
-		d.host(&hosts[i])
-	}
+	d.hosts(hosts)
 	if r.Status != nil {
 		d.status(r.Status)
 	}
@@ -145,6 +143,28 @@ func (h *HostResult) counts() string {
 	return strings.Join(parts, ", ")
 }
 
+// hosts adds a section for each host, or for several that are alike.
+func (d *markdown) hosts(hosts []HostResult) {
+	list := make([]*HostResult, len(hosts))
+	for i := range hosts {
+		list[i] = &hosts[i]
+	}
+	members := map[int][]*HostResult{}
+	first := alike(list)
+	for i, n := range first {
+		members[n] = append(members[n], list[i])
+	}
+	for i, h := range list {
+		switch {
+		case first[i] != i:
+		case len(members[i]) > 1:
+			d.group(members[i])
+		default:
+			d.host(h)
+		}
+	}
+}
+
 func (d *markdown) host(h *HostResult) {
 	if len(h.Changes) == 0 && h.Error == nil && len(h.Warnings)+len(h.Notes) == 0 {
 		return
@@ -153,7 +173,16 @@ func (d *markdown) host(h *HostResult) {
 	if counts := h.counts(); counts != "" {
 		head += ", " + counts
 	}
-	if !d.add(fmt.Sprintf("<details><summary>%s: %s</summary>\n\n", code(h.Name), head)) {
+	changes := make([]string, len(h.Changes))
+	for i := range h.Changes {
+		changes[i] = changeText(&h.Changes[i], maxDiffBytes)
+	}
+	d.section(code(h.Name)+": "+head, h, changes)
+}
+
+// section adds a collapsible part with the messages of a host, and changes.
+func (d *markdown) section(title string, h *HostResult, changes []string) {
+	if !d.add("<details><summary>" + title + "</summary>\n\n") {
 		return
 	}
 	const end = "</details>\n\n"
@@ -167,14 +196,15 @@ func (d *markdown) host(h *HostResult) {
 	for _, n := range h.Notes {
 		d.add("Note: " + code(clip(n, maxErrorBytes)) + "\n\n")
 	}
-	for i := range h.Changes {
-		d.change(&h.Changes[i])
+	for _, text := range changes {
+		d.add(text)
 	}
 	d.limit += len(end)
 	d.b.WriteString(end)
 }
 
-func (d *markdown) change(c *Change) {
+// changeText returns a change with at most limit bytes of its diff, 0 for all.
+func changeText(c *Change, limit int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "**%s** %s", c.Action, code(clip(c.Address, maxCellBytes)))
 	if c.Orphan {
@@ -194,7 +224,11 @@ func (d *markdown) change(c *Change) {
 	}
 	b.WriteString("\n\n")
 	if c.Diff != "" {
-		b.WriteString(fenced("diff", clip(c.Diff, maxDiffBytes)) + "\n")
+		diff := c.Diff
+		if limit > 0 {
+			diff = clip(diff, limit)
+		}
+		b.WriteString(fenced("diff", diff) + "\n")
 	}
 	for _, s := range c.Steps {
 		b.WriteString("- " + code(clip(s, maxCellBytes)) + "\n")
@@ -202,7 +236,7 @@ func (d *markdown) change(c *Change) {
 	if len(c.Steps) > 0 {
 		b.WriteString("\n")
 	}
-	d.add(b.String())
+	return b.String()
 }
 
 // status adds a table, with a column for the rsync daemon if a mirror has one.

@@ -10,8 +10,8 @@ import (
 	"github.com/mirrorform/mirrorform/internal/plain"
 )
 
-// fewest is how many hosts are shown as one, at least: two are read side by side.
-const fewest = 3
+// Fewest is how many hosts are shown as one, at least: two are read side by side.
+const Fewest = 3
 
 // What a group of hosts shows instead of the values that are each host's own.
 const (
@@ -34,9 +34,9 @@ func groups(hosts []*engine.HostPlan, o PlanOptions) []group {
 	at := map[string]int{}
 	for _, h := range hosts {
 		key := ""
-		if !o.Expand && len(hosts) >= fewest && h.Err == nil && !h.Failed() && len(h.Notes) == 0 && len(h.Changes) > 0 &&
+		if !o.Expand && len(hosts) >= Fewest && h.Err == nil && !h.Failed() && len(h.Notes) == 0 && len(h.Changes) > 0 &&
 			(o.OmitProblems || len(h.Problems) == 0) {
-			key = newOwn(h).hide(full.changes(h, PlanOptions{Full: true, grouped: true}))
+			key = newOwn(h).Hide(full.changes(h, PlanOptions{Full: true, grouped: true}))
 		}
 		if i, ok := at[key]; ok && key != "" {
 			list[i].hosts = append(list[i].hosts, h)
@@ -47,7 +47,7 @@ func groups(hosts []*engine.HostPlan, o PlanOptions) []group {
 	}
 	var shown []group
 	for _, g := range list {
-		if len(g.hosts) >= fewest {
+		if len(g.hosts) >= Fewest {
 			shown = append(shown, g)
 			continue
 		}
@@ -70,7 +70,7 @@ func (s *stream) groupPlan(g group, o PlanOptions) string {
 	}
 	o.grouped, o.summary = true, true
 	text := s.style.heading(listNames(names)) + ": on each, " + hostCounts(first) + "\n"
-	return text + strings.TrimRight(newOwn(first).hide(s.changes(first, o)), "\n") + "\n"
+	return text + strings.TrimRight(newOwn(first).Hide(s.changes(first, o)), "\n") + "\n"
 }
 
 // changes prints the changes of a host.
@@ -85,38 +85,52 @@ func (s *stream) changes(h *engine.HostPlan, o PlanOptions) string {
 	return b.String()
 }
 
-// own are the words that are a host's own, longest first, with what hides them.
-type own []struct{ word, mark string }
+// Own are the words that are a host's own, longest first, with what stands for them where several
+// hosts are shown as one.
+type Own []struct{ word, mark string }
 
-// newOwn returns the name of a host in its plan, and the address that its sites answer for.
-func newOwn(h *engine.HostPlan) own {
-	var list own
+// NewOwn returns the own words of a host: its name, its key in a for_each block, and addresses.
+// Texts that are not IP addresses are left out.
+func NewOwn(host string, addresses []string) Own {
+	var list Own
 	add := func(word, mark string) {
 		if word != "" && !slices.ContainsFunc(list, func(o struct{ word, mark string }) bool { return o.word == word }) {
 			list = append(list, struct{ word, mark string }{word, mark})
 		}
 	}
-	name := plain.Escape(h.Host)
-	add(name, ownName)
-	if _, key, ok := strings.Cut(h.Host, `["`); ok { // a for_each block
+	add(plain.Escape(host), ownName)
+	if _, key, ok := strings.Cut(host, `["`); ok { // a for_each block
 		add(plain.Escape(strings.TrimSuffix(key, `"]`)), ownName)
 	}
-	for i := range h.Changes {
-		for _, attributes := range [][]engine.Attribute{h.Changes[i].Before, h.Changes[i].After} {
-			if a := findAttribute(attributes, "address"); a != nil {
-				text, _ := plainValue(a.Value).(string)
-				if _, err := netip.ParseAddr(text); err == nil {
-					add(text, ownAddress)
-				}
-			}
+	for _, text := range addresses {
+		if _, err := netip.ParseAddr(text); err == nil {
+			add(text, ownAddress)
 		}
 	}
 	slices.SortStableFunc(list, func(a, b struct{ word, mark string }) int { return len(b.word) - len(a.word) })
 	return list
 }
 
-// hide replaces whole words. Colours do not belong to words.
-func (o own) hide(text string) string {
+// newOwn returns the own words of a host in its plan, with the addresses that its sites answer for.
+func newOwn(h *engine.HostPlan) Own {
+	var addresses []string
+	for i := range h.Changes {
+		for _, attributes := range [][]engine.Attribute{h.Changes[i].Before, h.Changes[i].After} {
+			if a := findAttribute(attributes, "address"); a != nil {
+				text, _ := plainValue(a.Value).(string)
+				addresses = append(addresses, text)
+			}
+		}
+	}
+	return NewOwn(h.Host, addresses)
+}
+
+// HideDigests replaces the digests in a file that mirrorform generates: they are those of the own
+// words.
+func HideDigests(text string) string { return digests.ReplaceAllString(text, ownDigest) }
+
+// Hide replaces whole words. Colours do not belong to words.
+func (o Own) Hide(text string) string {
 	var b strings.Builder
 next:
 	for i := 0; i < len(text); {

@@ -158,7 +158,7 @@ func (s *stream) change(h *engine.HostPlan, c *engine.Change, o PlanOptions) str
 		}
 		line := s.attribute(a, name, o)
 		if o.grouped && generated(c, a.name) {
-			line = digests.ReplaceAllString(line, ownDigest)
+			line = HideDigests(line)
 		}
 		b.WriteString(line)
 	}
