@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -23,6 +24,7 @@ import (
 	"github.com/mirrorform/mirrorform/internal/cli"
 	"github.com/mirrorform/mirrorform/internal/lab"
 	"github.com/mirrorform/mirrorform/internal/lab/labtest"
+	"github.com/mirrorform/mirrorform/internal/picture"
 	"github.com/mirrorform/mirrorform/internal/publish/githubtest"
 	"github.com/mirrorform/mirrorform/internal/upstream"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -158,9 +160,11 @@ func TestGettingStarted(t *testing.T) {
 				t.Errorf("$ %s\n%s\nwant neither errors nor warnings", command, out)
 			}
 			t.Logf("$ %s\n%s", command, out)
+			p.record(t, command)
 			n++
 		}
 	}
+	p.compare(t, "quick-start.svg")
 	got, err := client.Run(t.Context(), "sh", "-c", "rpm -qp /tmp/my-mirror/*.rpm")
 	if err != nil || !strings.HasPrefix(string(got), binaryPackage+"-2.1.0-1") {
 		t.Errorf("dnf downloaded %q: %v", got, err)
@@ -250,6 +254,8 @@ type page struct {
 	env      []string
 	replacer *strings.Replacer
 	github   *githubtest.Server
+	raw      string // what the last command sent, with escape sequences
+	picture  string // the session that the README shows
 }
 
 func newPage(t *testing.T, server *lab.Host, tree string) *page {
@@ -283,7 +289,7 @@ func newPage(t *testing.T, server *lab.Host, tree string) *page {
 	must(t, os.WriteFile(filepath.Join(home, ".ssh/id_ed25519"), identity, 0o600))
 	must(t, os.WriteFile(filepath.Join(home, ".ssh/known_hosts"), []byte(server.Address+" "+key+"\n"), 0o600))
 	env := append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "GH_") || strings.HasPrefix(v, "SSH_") }),
-		"PATH="+bin+":"+os.Getenv("PATH"), "HOME="+home, "NO_COLOR=1", "TERM=xterm", "SHELL=/bin/bash", "GIT_AUTHOR_NAME=Operator", "GIT_AUTHOR_EMAIL=operator@example.org", "GITHUB_TOKEN=ghp_canary0123456789")
+		"PATH="+bin+":"+os.Getenv("PATH"), "HOME="+home, "TERM=xterm", "SHELL=/bin/bash", "GIT_AUTHOR_NAME=Operator", "GIT_AUTHOR_EMAIL=operator@example.org", "GITHUB_TOKEN=ghp_canary0123456789")
 	return &page{
 		dir: dir, home: home, env: append(env, caches...), github: github,
 		replacer: strings.NewReplacer(pageAddress, server.Address, pageDisk, server.Disks[0].Path),
@@ -308,8 +314,56 @@ func (p *page) run(line string) (string, error) {
 		cmd.Stdin = strings.NewReader("yes\n")
 	}
 	out, err := cmd.CombinedOutput()
+	p.raw = string(out)
 	if now, readErr := os.ReadFile(after); err == nil && readErr == nil {
 		p.dir = strings.TrimSpace(string(now))
 	}
 	return escapes.ReplaceAllString(string(out), ""), err
+}
+
+// record adds to the picture what the README shows of a command: the plan with a line for each
+// change, the end of the apply, and the plan after it.
+func (p *page) record(t *testing.T, command string) {
+	t.Helper()
+	show := func(command, text string) {
+		p.picture += "\x1b[36m$\x1b[0m \x1b[1m" + command + "\x1b[0m\n" + text + "\n"
+	}
+	switch command {
+	case "mirrorform plan":
+		const compact = "mirrorform plan --compact"
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", compact+" --color always")
+		cmd.Dir, cmd.Env = p.dir, p.env
+		out, err := cmd.Output()
+		must(t, err)
+		show(compact, string(out))
+	case "mirrorform apply", "mirrorform plan --detailed-exitcode":
+		text := strings.ReplaceAll(p.raw, "\r", "")
+		begin := strings.LastIndex(text, "\x1b[32mApply complete:")
+		if begin < 0 {
+			begin = strings.Index(text, "\x1b[32mNo changes.")
+		} else {
+			text = text[:begin] + "\x1b[2m…\x1b[0m\n" + text[begin:]
+		}
+		if begin < 0 {
+			t.Fatalf("nothing to show of %s: %q", command, p.raw)
+		}
+		show(command, text[begin:])
+	}
+}
+
+var update = flag.Bool("update", false, "write the picture of the README")
+
+// compare compares the session with the picture in a file, or writes it.
+func (p *page) compare(t *testing.T, name string) {
+	t.Helper()
+	got := picture.SVG(strings.TrimSpace(p.picture), "mirrorform plans a mirror on a new host, applies the plan, and finds nothing more to do", 110)
+	if *update {
+		must(t, os.WriteFile(name, []byte(got), 0o644)) //nolint:gosec // a page of the documentation
+		return
+	}
+	want, err := os.ReadFile(name)
+	must(t, err)
+	if got != string(want) {
+		t.Errorf("docs/%s shows another session than this; to write it: go test ./docs -run TestGettingStarted -update\n%s", name, p.picture)
+	}
 }
