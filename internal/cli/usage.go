@@ -152,11 +152,17 @@ func unknownFlag(cmd *cobra.Command, e *pflag.NotExistError) string {
 	return text
 }
 
+// outOfRange reports whether a text is a number that an int does not hold.
+func outOfRange(text string) bool {
+	_, err := strconv.ParseInt(text, 0, 0)
+	return errors.Is(err, strconv.ErrRange)
+}
+
 // reason says what a flag takes, where the error is of a package that speaks to programmers.
 func reason(e *pflag.InvalidValueError) string {
 	var list *csv.ParseError
 	switch kind := e.GetFlag().Value.Type(); {
-	case errors.Is(e, strconv.ErrRange):
+	case kind == "int" && outOfRange(e.GetValue()):
 		return "the number is out of range"
 	case kind == "int" || kind == "count":
 		return "it takes a whole number, such as 8"
