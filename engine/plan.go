@@ -53,6 +53,7 @@ type HostPlan struct {
 	Notes     []string           // other information: who has the lock, what is released
 	Err       error              // why the host could not be reached or read
 
+	last     bool     // as Host.Last
 	visit    *visit   // for an apply; nil without one
 	unread   bool     // the answers do not show all resources
 	released []string // addresses that would be removed, but existed before mirrorform managed them

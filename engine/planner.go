@@ -156,7 +156,7 @@ func (p *hostPlanner) reachAndCompare(ctx context.Context, connected func()) (hp
 	if err == nil && p.of.Last {
 		// Host local is the machine that mirrorform runs on, which may be another one at the apply (CI
 		// runners). So the machine-id is not compared, only what is found.
-		hp.MachineID = ""
+		hp.MachineID, hp.last = "", true
 	}
 	return hp, err
 }

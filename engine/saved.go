@@ -11,8 +11,8 @@ import (
 )
 
 // SavedFormat is the format version of saved plans that this program writes, and the only one that
-// it reads.
-const SavedFormat = 1
+// it reads. Format 1 had digests of absolute paths on host local, so it was bound to a directory.
+const SavedFormat = 2
 
 // savedKind distinguishes saved plans from other JSON.
 const savedKind = "mirrorform saved plan"
@@ -30,6 +30,7 @@ type SavedPlan struct {
 	Shard         string      `json:"shard,omitempty"`  // likewise
 	Target        []string    `json:"target,omitempty"` // likewise
 	Replace       []string    `json:"replace,omitempty"`
+	Directory     string      `json:"directory"`     // of the configuration: absolute; see base
 	Configuration string      `json:"configuration"` // digest of everything that is wanted, on all hosts
 	Hosts         []SavedHost `json:"hosts"`
 	Checksum      string      `json:"checksum"` // SHA-256 of this object as compact JSON with an empty checksum
@@ -38,7 +39,8 @@ type SavedPlan struct {
 // SavedHost is the saved plan of one host.
 type SavedHost struct {
 	Name      string          `json:"name"`
-	Machine   string          `json:"machine"` // keyed digest of the machine-id, which machine-id(5) asks to keep confidential
+	Local     bool            `json:"local,omitempty"` // as Host.Last: paths are relative to the configuration's directory
+	Machine   string          `json:"machine"`         // keyed digest of the machine-id, which machine-id(5) asks to keep confidential
 	Unchanged int             `json:"unchanged"`
 	Resources []SavedResource `json:"resources"` // all of the host, changed or not
 	Changes   []SavedChange   `json:"changes"`
@@ -98,6 +100,7 @@ type SaveOptions struct {
 	Limit, Target []string
 	Shard         string
 	Replace       []string
+	Directory     string // of the configuration: absolute, or ""
 }
 
 // Save converts a plan of Planner.Plan to its saved form. It fails if the plan of any host failed.
@@ -113,12 +116,17 @@ func Save(p *Plan, o SaveOptions) (*SavedPlan, error) {
 	}
 	s := &SavedPlan{
 		Kind: savedKind, Format: SavedFormat, Version: o.Version, Time: o.Time.UTC().Truncate(time.Second), Salt: o.Salt,
-		Limit: o.Limit, Shard: o.Shard, Target: o.Target, Replace: o.Replace, Hosts: []SavedHost{},
+		Limit: o.Limit, Shard: o.Shard, Target: o.Target, Replace: o.Replace,
+		Directory: o.Directory, Hosts: []SavedHost{},
 	}
 	seals := newSealer(o.Salt)
 	var wanted []string
 	for _, h := range p.Hosts {
-		host, err := saveHost(h, seals)
+		at := sealing{sealer: seals}
+		if h.last {
+			at.base = base(o.Directory)
+		}
+		host, err := saveHost(h, at)
 		if err != nil {
 			return nil, fmt.Errorf("host %s: %w", h.Host, err)
 		}
@@ -142,9 +150,9 @@ func (s *SavedPlan) finish() (*SavedPlan, error) {
 	return read, err
 }
 
-func saveHost(h *HostPlan, seals *sealer) (*SavedHost, error) {
+func saveHost(h *HostPlan, seals sealing) (*SavedHost, error) {
 	s := &SavedHost{
-		Name: h.Host, Machine: seals.seal("machine", false, h.MachineID), Unchanged: h.Unchanged,
+		Name: h.Host, Local: h.last, Machine: seals.seal("machine", false, h.MachineID), Unchanged: h.Unchanged,
 		Resources: []SavedResource{}, Changes: []SavedChange{}, Warnings: []SavedWarning{}, Notes: h.Notes,
 	}
 	for _, c := range h.Compared {
@@ -235,6 +243,18 @@ func (s *SavedPlan) checksum() (string, error) {
 // Encode encodes a saved plan as JSON for a file, with a final newline.
 func (s *SavedPlan) Encode() ([]byte, error) { return writeDocument("the plan", s, "  ") }
 
+// SavedFormatError is the error of a saved plan in another format, which another version of
+// mirrorform wrote.
+type SavedFormatError struct {
+	Format  int
+	Version string // of mirrorform
+}
+
+func (e *SavedFormatError) Error() string {
+	return fmt.Sprintf("the saved plan has format %d, written by mirrorform %s; this version reads "+
+		"format %d: use that version, or plan again", e.Format, e.Version, SavedFormat)
+}
+
 // DecodeSaved parses the output of Encode. Its errors distinguish files that are not a saved plan,
 // have another format, or are damaged.
 func DecodeSaved(text []byte) (*SavedPlan, error) {
@@ -255,9 +275,7 @@ func DecodeSaved(text []byte) (*SavedPlan, error) {
 		return nil, fmt.Errorf("the saved plan is corrupt: %w", err)
 	}
 	if format.Format != SavedFormat {
-		return nil, fmt.Errorf("the saved plan has format %d, written by mirrorform %s; this version reads "+
-			"format %d: use that version, or plan again",
-			format.Format, head.Version, SavedFormat)
+		return nil, &SavedFormatError{Format: format.Format, Version: head.Version}
 	}
 	s := new(SavedPlan)
 	if err := json.Unmarshal(text, s); err != nil {

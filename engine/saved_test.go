@@ -217,7 +217,7 @@ func TestDamagedSavedPlan(t *testing.T) {
 		"null":    {"null", "plan --out"},
 		"other":   {`{"format_version":"1.0","hosts":[]}`, "plan --out"},
 		"trailer": {string(text) + "{}", "corrupt"},
-		"newer":   {strings.Replace(string(text), `"format_version": 1`, `"format_version": 2`, 1), "format 2, written by mirrorform 1.2.3"},
+		"newer":   {strings.Replace(string(text), `"format_version": 2`, `"format_version": 3`, 1), "format 3, written by mirrorform 1.2.3"},
 		"changed": {strings.Replace(string(text), `write /new`, `write /old`, 1), "checksum"},
 	} {
 		if _, err := engine.DecodeSaved([]byte(tc.text)); err == nil || !strings.Contains(err.Error(), tc.want) {
@@ -227,6 +227,47 @@ func TestDamagedSavedPlan(t *testing.T) {
 }
 
 func encodedText(t *testing.T, s *engine.SavedPlan) string { return string(encoded(t, s)) }
+
+// TestAnyDirectory has a host that is Last, whose resources are in the directory of the configuration: the plan holds in another clone. On another host, and
+// for a path that is not in that directory, it does not.
+func TestAnyDirectory(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		last        bool
+		path, value string // %s: the directory
+		same        bool
+	}{
+		{true, "%s/p", "x", true},
+		{true, "%s/p", "in %s, not in /data%s", true},
+		{true, "%s2/p", "x", false},
+		{true, "/data%s/p", "x", false},
+		{false, "%s/p", "x", false},
+		{false, "/p", "x", true},
+	} {
+		bubble(t, func(t *testing.T) {
+			save := func(dir string) *engine.SavedPlan {
+				in := func(text string) string { return strings.ReplaceAll(text, "%s", dir) }
+				r := resource(&thing{Name: in(c.path), Value: in(strings.Replace(c.value, "/data%s", "/data/c1", 1))})
+				r.Address = at("h/thing.p")
+				f := single(t, new(host), r)
+				defer f.Close()
+				f.list[0].Last = c.last
+				s, err := engine.Save(f.Plan(t.Context(), f.list), engine.SaveOptions{Salt: "salt", Directory: dir})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return s
+			}
+			then, err := engine.DecodeSaved(encoded(t, save("/c1")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := then.Differences(save("/clones/c2")); (len(d) == 0) != c.same {
+				t.Errorf("%+v: %v", c, d)
+			}
+		})
+	}
+}
 
 // TestAnyMachine has a host that is Last: it is the machine that a run is on, and that is another one when CI applies what CI planned.
 func TestAnyMachine(t *testing.T) {

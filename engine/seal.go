@@ -27,6 +27,12 @@ type sealer struct {
 	keys map[string][]byte // by the stretched value
 }
 
+// sealing makes digests of one host's states.
+type sealing struct {
+	*sealer
+	base base // of the configuration, for host local
+}
+
 func newSealer(salt string) *sealer {
 	return &sealer{salt: []byte(salt), keys: map[string][]byte{}}
 }
@@ -41,7 +47,11 @@ const (
 // seal returns the digest of parts, in hex. The label makes digests of equal values differ, so that
 // nobody can see which hosts share a value.
 func (s *sealer) seal(label string, secret bool, parts ...any) string {
-	encoded := canonical(parts...)
+	return sealing{sealer: s}.seal(label, secret, parts...)
+}
+
+func (s sealing) seal(label string, secret bool, parts ...any) string {
+	encoded := s.base.canonical(parts...)
 	key := s.salt
 	if secret {
 		key = s.stretch(encoded)
@@ -66,27 +76,31 @@ func (s *sealer) stretch(secret []byte) []byte {
 // canonical encodes values so that two encodings are equal exactly if the values are. It includes
 // all fields of structs, exported or not, except those tagged `fingerprint:"-"`; maps in the order
 // of their keys; and the targets of pointers.
-func canonical(values ...any) []byte {
+func canonical(values ...any) []byte { return base("").canonical(values...) }
+
+// canonical is as the function, but paths in it are relative to it.
+func (p base) canonical(values ...any) []byte {
 	var all []byte
 	for _, v := range values {
-		all = append(all, encoding(reflect.ValueOf(v))...)
+		all = append(all, p.encoding(reflect.ValueOf(v))...)
 	}
 	return all
 }
 
-func encoding(v reflect.Value) []byte {
+func (p base) encoding(v reflect.Value) []byte {
 	var b bytes.Buffer
-	encode(&b, v)
+	p.encode(&b, v)
 	return b.Bytes()
 }
 
 // encode writes a letter for the kind, then the value, so that no encoding is a prefix of another.
-func encode(b *bytes.Buffer, v reflect.Value) {
+func (p base) encode(b *bytes.Buffer, v reflect.Value) {
 	number := func(kind byte, n uint64) {
 		b.WriteByte(kind)
 		b.Write(binary.BigEndian.AppendUint64(nil, n))
 	}
 	text := func(s string) {
+		s = p.relative(s)
 		number('s', uint64(len(s)))
 		b.WriteString(s)
 	}
@@ -99,7 +113,7 @@ func encode(b *bytes.Buffer, v reflect.Value) {
 			return
 		}
 		b.WriteByte('p')
-		encode(b, v.Elem())
+		p.encode(b, v.Elem())
 	case reflect.Bool:
 		n := uint64(0)
 		if v.Bool() {
@@ -121,21 +135,21 @@ func encode(b *bytes.Buffer, v reflect.Value) {
 		}
 		number('l', uint64(v.Len()))
 		for i := range v.Len() {
-			encode(b, v.Index(i))
+			p.encode(b, v.Index(i))
 		}
 	case reflect.Map:
 		number('m', uint64(v.Len()))
 		keys := v.MapKeys()
-		slices.SortFunc(keys, func(x, y reflect.Value) int { return bytes.Compare(encoding(x), encoding(y)) })
+		slices.SortFunc(keys, func(x, y reflect.Value) int { return bytes.Compare(p.encoding(x), p.encoding(y)) })
 		for _, k := range keys {
-			encode(b, k)
-			encode(b, v.MapIndex(k))
+			p.encode(b, k)
+			p.encode(b, v.MapIndex(k))
 		}
 	case reflect.Struct:
 		for i := range v.NumField() {
 			if f := v.Type().Field(i); f.Tag.Get("fingerprint") != "-" {
 				text(f.Name)
-				encode(b, v.Field(i))
+				p.encode(b, v.Field(i))
 			}
 		}
 		b.WriteByte('.')

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 )
 
@@ -76,7 +77,7 @@ func (s *SavedPlan) Differences(now *SavedPlan) []Difference {
 			list = append(list, Difference{then.Name, "", hostGone})
 			continue
 		}
-		list = append(list, then.differences(host)...)
+		list = append(list, then.differences(host, base(s.Directory), base(now.Directory))...)
 	}
 	for i := range now.Hosts {
 		if name := now.Hosts[i].Name; current[name] != nil {
@@ -89,7 +90,8 @@ func (s *SavedPlan) Differences(now *SavedPlan) []Difference {
 	return list
 }
 
-func (s *SavedHost) differences(now *SavedHost) []Difference {
+// differences compares a host's plans, whose configurations are in the directories there and here.
+func (s *SavedHost) differences(now *SavedHost, there, here base) []Difference {
 	var list []Difference
 	differs := func(address, what string) { list = append(list, Difference{s.Name, address, what}) }
 	if s.Machine != now.Machine {
@@ -121,7 +123,10 @@ func (s *SavedHost) differences(now *SavedHost) []Difference {
 		}
 	}
 	if len(list) == 0 {
-		if address, same := sameChanges(s.Changes, now.Changes); !same {
+		if !s.Local {
+			there, here = "", ""
+		}
+		if address, same := sameChanges(s.Changes, now.Changes, there, here); !same {
 			differs(address, stepsDiffer)
 		}
 	}
@@ -129,32 +134,57 @@ func (s *SavedHost) differences(now *SavedHost) []Difference {
 }
 
 // sameChanges compares the changes of two plans. address is the first resource that differs.
-func sameChanges(then, now []SavedChange) (address string, same bool) {
+func sameChanges(then, now []SavedChange, there, here base) (address string, same bool) {
 	for i := range max(len(then), len(now)) {
 		switch {
 		case i >= len(now):
 			return then[i].Address, false
-		case i >= len(then) || !then[i].equal(now[i]):
+		case i >= len(then) || !then[i].equal(now[i], there, here):
 			return now[i].Address, false
 		}
 	}
 	return "", true
 }
 
-func (c SavedChange) equal(d SavedChange) bool {
+// equal compares two changes, with paths relative to the directories in which they were planned.
+func (c SavedChange) equal(d SavedChange, there, here base) bool {
 	attributes := func(x, y []SavedAttribute) bool {
 		if (x == nil) != (y == nil) || len(x) != len(y) {
 			return false
 		}
 		for i := range x {
-			if x[i].Name != y[i].Name || x[i].Sensitive != y[i].Sensitive || x[i].Differs != y[i].Differs || !sameJSON(x[i].Value, y[i].Value) {
+			if x[i].Name != y[i].Name || x[i].Sensitive != y[i].Sensitive || x[i].Differs != y[i].Differs ||
+				!sameJSON(x[i].Value, y[i].Value) && (there == here || !sameAt(x[i].Value, there, y[i].Value, here)) {
 				return false
 			}
 		}
 		return true
 	}
-	return c.Address == d.Address && c.Type == d.Type && c.Action == d.Action && reflect.DeepEqual(c.Steps, d.Steps) &&
+	steps := func(x, y []SavedStep) bool {
+		return slices.EqualFunc(x, y, func(a, b SavedStep) bool {
+			a.Summary, a.Final = there.relative(a.Summary), there.relative(a.Final)
+			b.Summary, b.Final = here.relative(b.Summary), here.relative(b.Final)
+			return a == b
+		})
+	}
+	return c.Address == d.Address && c.Type == d.Type && c.Action == d.Action && steps(c.Steps, d.Steps) &&
 		attributes(c.Before, d.Before) && attributes(c.After, d.After)
+}
+
+// sameAt compares values of an attribute, with paths relative to the directories of their plans.
+func sameAt(x json.RawMessage, there base, y json.RawMessage, here base) bool {
+	decode := func(text json.RawMessage, p base) (any, bool) {
+		var v any
+		d := json.NewDecoder(bytes.NewReader(text))
+		d.UseNumber()
+		if d.Decode(&v) != nil {
+			return nil, false
+		}
+		return p.value(v), true
+	}
+	a, ok := decode(x, there)
+	b, too := decode(y, here)
+	return ok && too && reflect.DeepEqual(a, b)
 }
 
 // sameJSON compares JSON, ignoring white space outside of strings.

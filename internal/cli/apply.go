@@ -56,8 +56,9 @@ With a FILE from plan --out, nothing is asked. The hosts are observed again, and
 the plan is applied only if it is still the same: the configuration, the hosts
 and their machine-ids, the found state of each resource, and the steps.
 Otherwise the plan is stale: the differences are listed, no host is changed, and
-the exit status is 1. The plan's --limit and --target apply; give variables as
-you gave them to plan.`,
+the exit status is 3. The directory of the configuration may be another one, as
+in another clone. The plan's --limit and --target apply; give variables as you
+gave them to plan.`,
 		Example: `# All hosts, or one of them
 mirrorform apply
 mirrorform apply --limit fra1

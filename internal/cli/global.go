@@ -18,6 +18,7 @@ const (
 	exitDone        = 0
 	exitError       = 1
 	exitDifferences = 2
+	exitStale       = 3
 )
 
 // errReported is the error of a command that has already reported what went wrong.
@@ -52,9 +53,13 @@ type global struct {
 // status prints the error of a command, unless it was reported, and returns the exit status.
 func (g *global) status(err error) int {
 	var status exitStatus
+	var stale staleError
 	switch {
 	case errors.As(err, &status):
 		return int(status)
+	case errors.As(err, &stale):
+		g.ui.Error(err)
+		return exitStale
 	case err == nil:
 		if err := cmp.Or(g.printFailed, g.ui.Err()); err != nil {
 			g.ui.Error(fmt.Errorf("cannot write the output: %w", err))

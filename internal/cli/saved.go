@@ -76,18 +76,20 @@ func describeSaved(s *engine.SavedPlan) string {
 	return text + "."
 }
 
-// errStale is the error of a saved plan that no longer applies, with the reasons.
-func errStale(reasons ...string) error {
-	return fmt.Errorf("plan is stale, and no host was changed:\n- %s\nTo plan again: mirrorform plan --out FILE",
-		strings.Join(reasons, "\n- "))
+// staleError is the error of a saved plan that no longer applies: why it does not.
+type staleError []string
+
+func (e staleError) Error() string {
+	return fmt.Sprintf("plan is stale, and no host was changed:\n- %s\nTo plan again: mirrorform plan --out FILE",
+		strings.Join(e, "\n- "))
 }
 
 func staleBy(differences []engine.Difference) error {
-	var reasons []string
+	var reasons staleError
 	for _, d := range differences {
 		reasons = append(reasons, d.String())
 	}
-	return errStale(reasons...)
+	return reasons
 }
 
 // runApplySaved plans again, and performs the plan if it is the saved one.
@@ -97,12 +99,16 @@ func runApplySaved(ctx context.Context, g *global, w *observer, o applyOptions, 
 		return errors.New("--limit, --shard, --target and --replace are part of a saved plan and cannot be given with a FILE")
 	}
 	saved, err := run.ReadSaved(file)
-	if err != nil {
+	var format *engine.SavedFormatError
+	switch {
+	case errors.As(err, &format):
+		return staleError{err.Error()}
+	case err != nil:
 		return err
 	}
 	if saved.Version != Version() {
-		return errStale(fmt.Sprintf("mirrorform %s made it; this is mirrorform %s, which may plan other steps",
-			saved.Version, Version()))
+		return staleError{fmt.Sprintf("mirrorform %s made it; this is mirrorform %s, which may plan other steps",
+			saved.Version, Version())}
 	}
 	of.Selection = run.Selection{Limit: saved.Limit, Target: saved.Target, Replace: saved.Replace}
 	if saved.Shard != "" {
@@ -114,7 +120,7 @@ func runApplySaved(ctx context.Context, g *global, w *observer, o applyOptions, 
 	var none *run.NoHostError
 	switch {
 	case errors.As(err, &none):
-		return errStale("the configuration changed: " + err.Error())
+		return staleError{"the configuration changed: " + err.Error()}
 	case err != nil:
 		return err
 	}

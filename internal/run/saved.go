@@ -3,6 +3,7 @@ package run
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/mirrorform/mirrorform/engine"
@@ -32,9 +33,13 @@ func (p *Pass) Saved(salt string) (*engine.SavedPlan, error) {
 	if err != nil {
 		return nil, err
 	}
+	dir, err := filepath.Abs(p.sources.Dir)
+	if err != nil {
+		return nil, err
+	}
 	return engine.Save(p.Plan, engine.SaveOptions{
 		Version: p.sources.Version, Time: time.Now(), Salt: salt,
-		Limit: limit, Shard: p.selection.Shard.String(), Target: p.selection.Target, Replace: p.selection.Replace,
+		Limit: limit, Shard: p.selection.Shard.String(), Target: p.selection.Target, Replace: p.selection.Replace, Directory: dir,
 	})
 }
 
