@@ -12,10 +12,11 @@ import (
 	"github.com/mirrorform/mirrorform/internal/upstream"
 )
 
-// GitHub's limits for the text of an issue or comment, in characters, and for a step summary, in
-// bytes.
+// Limits for the text of an issue or comment, and for a step summary, in bytes. GitHub's are 65,536
+// characters and 1 MiB; a workflow adds lines of its own to a comment, such as the mark by which it
+// finds it again.
 const (
-	DefaultLimit = 65536
+	DefaultLimit = 65536 - 512
 	SummaryLimit = 1 << 20
 )
 
