@@ -81,12 +81,14 @@ unit: ## Run the tests that need neither root nor the lab
 	MIRRORFORM_LAB=skip go test ./...
 
 .PHONY: lint
-lint: ## Run golangci-lint (with gofmt and go vet), actionlint and govulncheck, build for macOS and FreeBSD, check that go.mod is tidy
+lint: ## Run golangci-lint (with gofmt and go vet), actionlint, shellcheck (if installed) and govulncheck, build for macOS and FreeBSD, check that go.mod is tidy
 	for os in darwin freebsd; do GOOS=$$os GOARCH=arm64 CGO_ENABLED=0 go build -o /dev/null ./cmd/mirrorform; done
 	go mod tidy -diff
 	go -C examples/owntype mod tidy -diff
 	$(TOOLS) golangci-lint run ./...
 	$(TOOLS) actionlint examples/ci/github/*.yml .github/workflows/*.yml
+	$(TOOLS) actionlint -ignore 'specifying action "https://' examples/ci/forgejo/*.yml # which Forgejo can
+	if command -v shellcheck >/dev/null; then shellcheck .github/actions/*/*.sh; fi
 	@internal/tools/vulncheck
 
 .PHONY: docs
