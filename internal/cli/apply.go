@@ -17,7 +17,8 @@ import (
 // applyOptions are the options of apply.
 type applyOptions struct {
 	hostFlags
-	replace []string
+	replace  []string
+	detailed bool
 	review
 	lockTimeout time.Duration
 }
@@ -56,9 +57,9 @@ With a FILE from plan --out, nothing is asked. The hosts are observed again, and
 the plan is applied only if it is still the same: the configuration, the hosts
 and their machine-ids, the found state of each resource, and the steps.
 Otherwise the plan is stale: the differences are listed, no host is changed, and
-the exit status is 3. The directory of the configuration may be another one, as
-in another clone. The plan's --limit and --target apply; give variables as you
-gave them to plan.`,
+the exit status is 1, or 2 with --detailed-exitcode. The directory of the
+configuration may be another one, as in another clone. The plan's --limit and
+--target apply; give variables as you gave them to plan.`,
 		Example: `# All hosts, or one of them
 mirrorform apply
 mirrorform apply --limit fra1
@@ -82,7 +83,12 @@ mirrorform apply --auto-approve --report json=result.json`,
 						return err
 					}
 				}
-				return runApplySaved(cmd.Context(), g, w, o, args[0])
+				err := runApplySaved(cmd.Context(), g, w, o, args[0])
+				if stale := (staleError{}); errors.As(err, &stale) {
+					stale.detailed = o.detailed
+					return stale
+				}
+				return err
 			})
 		},
 	}
@@ -92,6 +98,7 @@ mirrorform apply --auto-approve --report json=result.json`,
 	o.reports.addFlag(cmd)
 	addReplaceFlag(cmd, &o.replace, complete)
 	o.addFlags(cmd)
+	cmd.Flags().BoolVar(&o.detailed, "detailed-exitcode", false, "with a FILE: exit with 2 if the plan is stale")
 	return cmd
 }
 

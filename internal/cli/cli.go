@@ -2,7 +2,7 @@
 //
 // Exit status, for all commands: 0 done or nothing to do, 1 error, 2 there are differences
 // (plan --detailed-exitcode, drift, publish --check, and retire while AlmaLinux still lists a
-// mirror), 3 a saved plan is stale.
+// mirror; with apply --detailed-exitcode FILE, between a saved plan and the hosts).
 package cli
 
 import (

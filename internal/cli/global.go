@@ -18,7 +18,6 @@ const (
 	exitDone        = 0
 	exitError       = 1
 	exitDifferences = 2
-	exitStale       = 3
 )
 
 // errReported is the error of a command that has already reported what went wrong.
@@ -59,7 +58,7 @@ func (g *global) status(err error) int {
 		return int(status)
 	case errors.As(err, &stale):
 		g.ui.Error(err)
-		return exitStale
+		return stale.status()
 	case err == nil:
 		if err := cmp.Or(g.printFailed, g.ui.Err()); err != nil {
 			g.ui.Error(fmt.Errorf("cannot write the output: %w", err))

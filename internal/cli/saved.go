@@ -76,21 +76,35 @@ func describeSaved(s *engine.SavedPlan) string {
 	return text + "."
 }
 
-// staleError is the error of a saved plan that no longer applies: why it does not.
-type staleError []string
+// staleError is the error of a saved plan that no longer applies.
+type staleError struct {
+	reasons  []string
+	detailed bool // --detailed-exitcode is given
+}
 
 func (e staleError) Error() string {
 	return fmt.Sprintf("plan is stale, and no host was changed:\n- %s\nTo plan again: mirrorform plan --out FILE",
-		strings.Join(e, "\n- "))
+		strings.Join(e.reasons, "\n- "))
+}
+
+// status returns the exit status.
+func (e staleError) status() int {
+	if e.detailed {
+		return exitDifferences
+	}
+	return exitError
 }
 
 func staleBy(differences []engine.Difference) error {
-	var reasons staleError
+	var e staleError
 	for _, d := range differences {
-		reasons = append(reasons, d.String())
+		e.reasons = append(e.reasons, d.String())
 	}
-	return reasons
+	return e
 }
+
+// staleFor returns the error of a stale plan for one reason.
+func staleFor(reason string) error { return staleError{reasons: []string{reason}} }
 
 // runApplySaved plans again, and performs the plan if it is the saved one.
 func runApplySaved(ctx context.Context, g *global, w *observer, o applyOptions, file string) error {
@@ -102,13 +116,13 @@ func runApplySaved(ctx context.Context, g *global, w *observer, o applyOptions, 
 	var format *engine.SavedFormatError
 	switch {
 	case errors.As(err, &format):
-		return staleError{err.Error()}
+		return staleFor(err.Error())
 	case err != nil:
 		return err
 	}
 	if saved.Version != Version() {
-		return staleError{fmt.Sprintf("mirrorform %s made it; this is mirrorform %s, which may plan other steps",
-			saved.Version, Version())}
+		return staleFor(fmt.Sprintf("mirrorform %s made it; this is mirrorform %s, which may plan other steps",
+			saved.Version, Version()))
 	}
 	of.Selection = run.Selection{Limit: saved.Limit, Target: saved.Target, Replace: saved.Replace}
 	if saved.Shard != "" {
@@ -120,7 +134,7 @@ func runApplySaved(ctx context.Context, g *global, w *observer, o applyOptions, 
 	var none *run.NoHostError
 	switch {
 	case errors.As(err, &none):
-		return staleError{"the configuration changed: " + err.Error()}
+		return staleFor("the configuration changed: " + err.Error())
 	case err != nil:
 		return err
 	}
