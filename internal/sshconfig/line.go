@@ -284,13 +284,13 @@ func count(args []string, _ string) error {
 }
 
 func jump(_ []string, rest string) error {
-	_, err := parseJump(rest)
+	_, err := ParseJump(rest)
 	return err
 }
 
-// parseJump parses the argument of ProxyJump, the unquoted rest of the line: a comma-separated list
+// ParseJump parses the argument of ProxyJump, the unquoted rest of the line: a comma-separated list
 // of [USER@]HOST[:PORT] or URIs. For "none" it returns no hops.
-func parseJump(s string) ([]Hop, error) {
+func ParseJump(s string) ([]Hop, error) {
 	s = strings.TrimLeft(s, blanks+"=") // they may follow a quoted keyword
 	if strings.EqualFold(s, "none") {
 		return nil, nil

@@ -268,7 +268,7 @@ func compare(s *Settings, want map[string][]string, host string, given Given) []
 	}
 	var hops []Hop
 	if len(want["proxyjump"]) > 0 {
-		hops, _ = parseJump(want["proxyjump"][0])
+		hops, _ = ParseJump(want["proxyjump"][0])
 	}
 	have := slices.Clone(s.Jump)
 	for i := range have {

@@ -64,9 +64,9 @@ func (q *query) settings() (*Settings, error) {
 		s.ServerAliveCountMax, _ = strconv.Atoi(v.args[0])
 	}
 	if v, ok := q.first["preferredauthentications"]; ok && !strings.Contains(","+strings.ToLower(v.args[0])+",", ",publickey,") {
-		return nil, fmt.Errorf("%s: PreferredAuthentications, which applies to %s, lacks publickey; mirrorform logs in "+
-			"with keys only",
-			v.place, q.host)
+		return nil, &LackError{"PreferredAuthentications", fmt.Errorf("%s: PreferredAuthentications, which applies to %s, "+
+			"lacks publickey; mirrorform logs in with keys only",
+			v.place, q.host)}
 	}
 	switch v, ok := q.first["proxyjump"]; {
 	case ok && v.command && strings.EqualFold(v.raw, "none"):
@@ -77,7 +77,7 @@ func (q *query) settings() (*Settings, error) {
 		}
 		s.ProxyCommand, s.ProxyPlace = command, v.place
 	case ok && v.raw != "":
-		s.Jump, _ = parseJump(v.raw)
+		s.Jump, _ = ParseJump(v.raw)
 		for i := range s.Jump {
 			s.Jump[i].Place = v.place
 		}

@@ -36,6 +36,18 @@ type Config struct {
 	ran     map[string]bool // commands of Match exec: whether they succeeded
 }
 
+// LackError is the error of a configuration that needs what this package lacks, and ssh(1) has.
+type LackError struct {
+	Keyword string // the keyword, in the spelling of ssh_config(5)
+	err     error
+}
+
+// Error implements error.
+func (e *LackError) Error() string { return e.err.Error() }
+
+// Unwrap returns the error itself.
+func (e *LackError) Unwrap() error { return e.err }
+
 // source is a configuration file.
 type source struct {
 	path    string
@@ -306,14 +318,14 @@ func (q *query) set(keyword string, k keyword, v value, st state) error {
 		return nil
 	}
 	if st == undecided {
-		return fmt.Errorf("%s: it is unknown whether it applies to %s, because of %s; move it to a Host block, or use "+
-			"another file (--ssh-config)",
-			k.name, q.host, q.match)
+		return &LackError{k.name, fmt.Errorf("%s: it is unknown whether it applies to %s, because of %s; move it to a Host "+
+			"block, or use another file (--ssh-config)",
+			k.name, q.host, q.match)}
 	}
 	if k.why != "" {
-		return fmt.Errorf("%s, which applies to %s: %s; or use another file (--ssh-config FILE), or none (--ssh-config "+
-			"none)",
-			k.name, q.host, k.why)
+		return &LackError{k.name, fmt.Errorf("%s, which applies to %s: %s; or use another file (--ssh-config FILE), or "+
+			"none (--ssh-config none)",
+			k.name, q.host, k.why)}
 	}
 	switch keyword {
 	case "identityfile":
