@@ -127,7 +127,8 @@ func (d *Dialer) startJump(ctx context.Context, via Target) *jumpHost {
 	return j
 }
 
-// Close closes the connections to jump hosts, and with them the Links that go through them.
+// Close closes the connections to jump hosts, and with them the Links that go through them. It ends
+// the ssh programs, and waits for them.
 func (d *Dialer) Close() {
 	d.jumps.mu.Lock()
 	defer d.jumps.mu.Unlock()
@@ -141,12 +142,14 @@ func (d *Dialer) Close() {
 		}()
 	}
 	clear(d.jumps.open)
+	d.masters.close()
 }
 
 // identity returns a string that is equal only for targets that can share a connection.
 func (t Target) identity() string {
 	id := fmt.Sprintf("%q", slices.Concat(
-		[]string{t.Name, t.endpoint(), t.User, t.HostKey, t.HostKeyAlias, t.AgentSocket, fmt.Sprint(t.IdentitiesOnly)},
+		[]string{t.Name, t.endpoint(), t.User, t.HostKey, t.HostKeyAlias, t.AgentSocket,
+			fmt.Sprint(t.IdentitiesOnly, t.ByOpenSSH)},
 		t.Identities, []string{""}, t.Certificates, []string{""}, t.KnownHostsFiles))
 	if t.Jump != nil {
 		id += t.Jump.identity()
@@ -189,8 +192,17 @@ func (e *forwardError) Unwrap() error { return e.refused }
 // lost returns why the connection was closed, or nil if unknown: this side closed it, or the jump
 // host's connection has ended. In that case the end of this connection may arrive first.
 func (s *connection) lost() error {
-	if err := s.conn.lost(); err != nil || s.via == nil || !s.via.endsSoon() {
+	if err := s.conn.lost(); err != nil {
 		return err
+	}
+	if s.master != nil {
+		if err := s.master.failure(200 * time.Millisecond); err != nil {
+			return fmt.Errorf("connection lost: %w", err)
+		}
+		return nil
+	}
+	if s.via == nil || !s.via.endsSoon() {
+		return nil
 	}
 	reason := "it ended"
 	if err := s.via.lost(); err != nil {

@@ -25,6 +25,7 @@ type connection struct {
 	conn   *watchedConn
 	via    *connection // to the jump host, or nil
 	client *gossh.Client
+	master *master // the operator's ssh, or nil
 	// keyOrigin returns how the host's key is known.
 	keyOrigin func() KeyOrigin
 
@@ -45,12 +46,27 @@ func (s *connection) close(cause error) {
 		}
 		s.conn.closeFor(cause)
 		close(s.done)
+		if s.master != nil {
+			s.master.stop(passOn)
+		}
 	})
 }
 
-// login connects and authenticates. It tries up to keysPerConnection of the target's keys on each
-// connection.
+// passOn is how long ssh may pass on to the host what was written before the connection was closed.
+const passOn = 100 * time.Millisecond
+
+// login connects and authenticates: by this package's client, or by the operator's ssh where the
+// target wants that.
 func (d *Dialer) login(ctx context.Context, g *guard, t Target) (*connection, error) {
+	if t.ByOpenSSH {
+		return d.loginByOpenSSH(ctx, g, t)
+	}
+	return d.loginNatively(ctx, g, t)
+}
+
+// loginNatively is login by this package's client. It tries up to keysPerConnection of the target's keys on each
+// connection.
+func (d *Dialer) loginNatively(ctx context.Context, g *guard, t Target) (*connection, error) {
 	policy, err := d.knownHosts(t).policy(t)
 	if err != nil {
 		return nil, err

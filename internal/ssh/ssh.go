@@ -97,6 +97,8 @@ type Dialer struct {
 	taken takenKeys
 	tries searches
 
+	masters masters
+
 	mu    sync.Mutex
 	hosts map[string]*hostKeys // by the files that they read
 }

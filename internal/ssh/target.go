@@ -52,6 +52,10 @@ type Target struct {
 	// ProxyCommand, if set, is a command of ssh_config(5) whose standard streams are the connection,
 	// and ProxyPlace is where it is set, for messages. A target with a Jump ignores it.
 	ProxyCommand, ProxyPlace string
+	// OpenSSH is how the operator's own ssh(1) reaches the host. It is used where this package's
+	// client cannot do what the host needs, and always with ByOpenSSH. If nil, it is never used.
+	OpenSSH   *OpenSSH
+	ByOpenSSH bool
 	// Become is how the helper becomes root: "none" (or ""), "sudo" or "doas".
 	Become string
 	// BecomePassword returns sudo's password. It is called if sudo asks for one. If nil, there is
