@@ -253,6 +253,9 @@ func (id *identity) read() error {
 		return fmt.Errorf("mode %#o lets other users read it, so ssh ignores it; run: chmod 600 %s",
 			info.Mode().Perm(), shellWord(id.path))
 	}
+	if onHardware(data) {
+		return errors.New(hardwareKey)
+	}
 	signer, err := gossh.ParsePrivateKey(data)
 	var encrypted *gossh.PassphraseMissingError
 	switch {

@@ -56,12 +56,21 @@ func (s *connection) close(cause error) {
 const passOn = 100 * time.Millisecond
 
 // login connects and authenticates: by this package's client, or by the operator's ssh where the
-// target wants that.
+// target wants that or needs it.
 func (d *Dialer) login(ctx context.Context, g *guard, t Target) (*connection, error) {
-	if t.ByOpenSSH {
+	if t.ByOpenSSH || d.needsOpenSSH(t) {
 		return d.loginByOpenSSH(ctx, g, t)
 	}
-	return d.loginNatively(ctx, g, t)
+	s, err := d.loginNatively(ctx, g, t)
+	if why := lacking(err); why != "" && t.OpenSSH != nil && ctx.Err() == nil {
+		d.useOpenSSH(t, why)
+		s, byOpenSSH := d.loginByOpenSSH(ctx, g, t)
+		if byOpenSSH != nil {
+			return nil, fmt.Errorf("%w (tried because %s)", byOpenSSH, why)
+		}
+		return s, nil
+	}
+	return s, err
 }
 
 // loginNatively is login by this package's client. It tries up to keysPerConnection of the target's keys on each
@@ -140,7 +149,7 @@ func (d *Dialer) loginNatively(ctx context.Context, g *guard, t Target) (*connec
 			return nil, attempt.explain(err)
 		}
 		if len(keys) == 0 {
-			return nil, authenticationError(t, tried, problems)
+			return nil, lacksKeys(problems, authenticationError(t, tried, problems))
 		}
 	}
 }

@@ -35,23 +35,17 @@ func (a *attempt) nothingCommon(e *gossh.AlgorithmNegotiationError) error {
 	if option := sshdOptions[e.What]; option != "" {
 		remedy = option
 	}
-	return fmt.Errorf("no common %s: the host's SSH server allows only %s, %s; mirrorform has %s: add one of them to "+
+	return lacks(e, fmt.Errorf("no common %s: the host's SSH server allows only %s, %s; mirrorform has %s: add one of them to "+
 		"%s in the host's sshd_config",
-		e.What, theirs, lack(e.RequestedAlgorithms), strings.Join(genuine(e.SupportedAlgorithms), ","), remedy)
+		e.What, theirs, lack(e.RequestedAlgorithms), strings.Join(genuine(e.SupportedAlgorithms), ","), remedy))
 }
 
 // lack returns why mirrorform supports none of the server's algorithms.
 func lack(theirs []string) string {
-	theirs = genuine(theirs)
-	all := func(parts ...string) bool {
-		return len(theirs) > 0 && !slices.ContainsFunc(theirs, func(name string) bool {
-			return !slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(name, part) })
-		})
-	}
 	switch {
-	case all("sntrup", "mlkem"):
+	case made(theirs, "sntrup", "mlkem"):
 		return "which are too new for mirrorform"
-	case all("sha1", "md5", "cbc", "arcfour", "ssh-dss", "ssh-rsa"):
+	case tooOld(theirs):
 		return "which are too old to be safe"
 	}
 	return "which mirrorform does not support"

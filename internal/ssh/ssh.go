@@ -101,6 +101,8 @@ type Dialer struct {
 
 	mu    sync.Mutex
 	hosts map[string]*hostKeys // by the files that they read
+	needs map[string]bool      // targets that need OpenSSH, by identity
+	noted map[string]bool      // why, as noted in this run
 }
 
 // NewDialer returns a Dialer. It reads nothing yet.
@@ -124,6 +126,8 @@ func NewDialer(opts Options) *Dialer {
 		taken: takenKeys{file: opts.TakenKeys, log: opts.Log},
 		tries: searches{servers: map[string]*search{}},
 		hosts: map[string]*hostKeys{},
+		needs: map[string]bool{},
+		noted: map[string]bool{},
 	}
 }
 
