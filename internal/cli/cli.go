@@ -18,6 +18,7 @@ import (
 
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/mirror"
+	"github.com/mirrorform/mirrorform/internal/run"
 	"github.com/mirrorform/mirrorform/internal/ui"
 	"github.com/spf13/cobra"
 )
@@ -28,6 +29,9 @@ func Main(add ...func(*engine.Registry)) int { return MainOn(time.Now, add...) }
 
 // MainOn is Main with another clock for what depends on the day: notes about built-in facts.
 func MainOn(today func() time.Time, add ...func(*engine.Registry)) int {
+	if status, asked := run.Askpass(os.Args[1:], os.Stdout); asked {
+		return status
+	}
 	collectLater()
 	// The first signal ends things in order. The default action is restored before the context ends,
 	// so that a second signal ends the program at once.

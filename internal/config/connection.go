@@ -10,8 +10,9 @@ import (
 
 // The types of connection blocks.
 const (
-	connectionSSH   = "ssh"
-	connectionLocal = "local"
+	connectionSSH     = "ssh"
+	connectionOpenSSH = "openssh"
+	connectionLocal   = "local"
 )
 
 // missingAddress returns the error of a host block without an address. A host with a connection

@@ -90,7 +90,7 @@ func (r *hostReader) known(name string) bool {
 func (r *hostReader) connection() {
 	h, body := r.host, r.block.body
 	if c := r.args.Connection; c != nil && !r.dec.Failed["connection.type"] && !r.dec.Unknown["connection.type"] {
-		at, ways := r.block.header, []string{connectionSSH, connectionLocal}
+		at, ways := r.block.header, []string{connectionSSH, connectionOpenSSH, connectionLocal}
 		for _, b := range body.Blocks {
 			if attr := b.Body.Attributes["type"]; attr != nil {
 				at = attr.Expr.Range()
@@ -99,9 +99,9 @@ func (r *hostReader) connection() {
 		if !slices.Contains(ways, c.Type) {
 			r.dec.Failed["connection.type"] = true
 			r.diags = append(r.diags, lang.ErrorAt(at, "Invalid connection type",
-				"%q is not a connection type. Use ssh or local.%s", c.Type, lang.DidYouMean(c.Type, ways)))
+				"%q is not a connection type. Use ssh, openssh or local.%s", c.Type, lang.DidYouMean(c.Type, ways)))
 		}
-		h.OnThisMachine = c.Type == connectionLocal
+		h.OnThisMachine, h.OpenSSH = c.Type == connectionLocal, c.Type == connectionOpenSSH
 		if h.OnThisMachine && r.reader.Confine {
 			r.diags = append(r.diags, lang.ErrorAt(at, "Host not allowed",
 				"This host is the machine that mirrorform runs on, which a configuration cannot read with --confine. "+

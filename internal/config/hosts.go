@@ -37,6 +37,7 @@ type DeclaredHost struct {
 	ConnectTimeout time.Duration // 0 is not set
 	Jump           *DeclaredHost // the jump host; nil is not set
 	OnThisMachine  bool          // connection type "local": the helper runs on this machine, without SSH
+	OpenSSH        bool          // connection type "openssh": the operator's own ssh connects
 	Labels         map[string]string
 
 	// ConfirmTimeout limits the wait for a new connection, after a change that could have cut the

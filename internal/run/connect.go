@@ -48,7 +48,7 @@ func newConnector(s *Scope, a Access) (*connector, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &connector{
+	c := &connector{
 		reach:     newReach(s.byName, a.SSHConfig, s.sources.Confine),
 		dir:       s.sources.Dir,
 		version:   s.sources.Version,
@@ -70,8 +70,14 @@ func newConnector(s *Scope, a Access) (*connector, error) {
 			Log:       s.observer.Note,
 			Stage:     a.Log.Stage,
 		}),
-	}, nil
+	}
+	c.note = c.dialer.NoteOpenSSH
+	return c, nil
 }
+
+// Askpass answers a question of ssh(1), if this process was started for that: see
+// [ssh.Askpass].
+func Askpass(args []string, out io.Writer) (status int, asked bool) { return ssh.Askpass(args, out) }
 
 // close closes the connections to jump hosts, which sessions share.
 func (c *connector) close() { c.dialer.Close() }

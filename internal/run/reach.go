@@ -2,6 +2,7 @@ package run
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,40 +19,52 @@ import (
 type reach struct {
 	hosts map[string]*config.DeclaredHost
 	open  func() (*sshconfig.Config, error) // returns nil, nil if no file is used
+	file  string                            // instead of the user's and the system's files, if set
+	// byOpenSSH is whether ssh itself may be used, which runs the programs that its files name.
+	byOpenSSH bool
+	// note is called when a host needs ssh itself, with what the files have that needs it.
+	note func(host, why string)
 
 	mu      sync.Mutex
-	targets map[string]*ssh.Target
+	targets map[string]func() (*ssh.Target, error)
 }
 
 // newReach returns a reach that uses the given ssh_config instead of the user's, if file is set. It
 // reads nothing until it is needed. Of a configuration that is not trusted, confined, such a file
 // may be a part, so it names no programs to run.
 func newReach(hosts map[string]*config.DeclaredHost, file string, confined bool) *reach {
-	return &reach{hosts: hosts, targets: map[string]*ssh.Target{}, open: sync.OnceValues(func() (*sshconfig.Config, error) {
+	r := &reach{hosts: hosts, file: file, byOpenSSH: file == "" || file == "none" || !confined,
+		note: func(string, string) {}, targets: map[string]func() (*ssh.Target, error){}}
+	r.open = sync.OnceValues(func() (*sshconfig.Config, error) {
 		if file == "none" {
 			return nil, nil
 		}
 		return sshconfig.Open(file, file == "" || !confined)
-	})}
+	})
+	return r
 }
 
-// target returns the SSH target of a host. The result is shared.
+// target returns the SSH target of a host. The result is shared. Other hosts do not wait for one
+// whose settings a program prints.
 func (r *reach) target(name string) (*ssh.Target, error) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if t := r.targets[name]; t != nil {
-		return t, nil
+	target := r.targets[name]
+	if target == nil {
+		target = sync.OnceValues(func() (*ssh.Target, error) {
+			c, err := r.open()
+			if err != nil {
+				return nil, err
+			}
+			t, err := r.declared(c, r.hosts[name])
+			if err != nil {
+				return nil, fmt.Errorf("host %s: %w", name, err)
+			}
+			return t, nil
+		})
+		r.targets[name] = target
 	}
-	c, err := r.open()
-	if err != nil {
-		return nil, err
-	}
-	t, err := declaredTarget(c, r.hosts[name])
-	if err != nil {
-		return nil, fmt.Errorf("host %s: %w", name, err)
-	}
-	r.targets[name] = t
-	return t, nil
+	r.mu.Unlock()
+	return target()
 }
 
 // ConfirmTimeout implements engine.Access.
@@ -70,28 +83,35 @@ func (r *reach) Login(name string) string {
 	return t.User
 }
 
-// declaredTarget returns the target of a host block.
-func declaredTarget(c *sshconfig.Config, h *config.DeclaredHost) (*ssh.Target, error) {
+// declared returns the target of a host block.
+func (r *reach) declared(c *sshconfig.Config, h *config.DeclaredHost) (*ssh.Target, error) {
 	t := &ssh.Target{
 		Name: h.Name, Address: h.Address, Port: h.Port, User: h.User, Identities: h.Identities,
 		HostKey: strings.Join(h.HostKey, "\n"), ConnectTimeout: h.ConnectTimeout,
+		ByOpenSSH: h.OpenSSH,
 	}
 	if h.Jump != nil {
 		var err error
-		if t.Jump, err = declaredTarget(c, h.Jump); err != nil {
+		if t.Jump, err = r.declared(c, h.Jump); err != nil {
 			return nil, fmt.Errorf("jump host %s: %w", h.Jump.Name, err)
 		}
 	}
-	return t, complete(c, t, nil)
+	return t, r.complete(c, t, nil)
 }
 
 // complete adds settings of ssh_config to a target where the block sets none. seen are the hops
 // that ProxyJump has already passed.
-func complete(c *sshconfig.Config, t *ssh.Target, seen []string) error {
-	if c == nil {
+func (r *reach) complete(c *sshconfig.Config, t *ssh.Target, seen []string) error {
+	if r.byOpenSSH {
+		t.OpenSSH = &ssh.OpenSSH{
+			Host: t.Address, User: t.User, Port: t.Port, Identities: t.Identities, ConnectTimeout: t.ConnectTimeout,
+			ConfigFile: r.file,
+		}
+	}
+	if c == nil && !t.ByOpenSSH {
 		return nil
 	}
-	s, err := c.For(t.Address, sshconfig.Given{User: t.User, Port: t.Port, Jump: t.Jump != nil})
+	s, err := r.settings(c, t)
 	if err != nil {
 		return err
 	}
@@ -123,14 +143,33 @@ func complete(c *sshconfig.Config, t *ssh.Target, seen []string) error {
 		t.Silence = s.ServerAliveInterval * time.Duration(min(cmp.Or(s.ServerAliveCountMax, 3), 100)) // 3: ssh_config(5)
 	}
 	if t.Jump == nil {
-		t.Jump, err = hops(c, s.Jump, append(slices.Clip(seen), asked))
+		t.Jump, err = r.hops(c, t.ByOpenSSH, s.Jump, append(slices.Clip(seen), asked))
 	}
 	return err
 }
 
+// settings returns what ssh_config says about a target. A target that needs ssh itself for it is
+// marked.
+func (r *reach) settings(c *sshconfig.Config, t *ssh.Target) (*sshconfig.Settings, error) {
+	if !t.ByOpenSSH {
+		s, err := c.For(t.Address, sshconfig.Given{User: t.User, Port: t.Port, Jump: t.Jump != nil})
+		var lack *sshconfig.LackError
+		if !errors.As(err, &lack) || !r.byOpenSSH {
+			return s, err
+		}
+		r.note(t.Name, fmt.Sprintf("ssh_config has %s, which mirrorform's own client lacks", lack.Keyword))
+		t.ByOpenSSH = true
+	}
+	if !r.byOpenSSH {
+		return nil, errors.New("connection type openssh runs the programs that --ssh-config names, which --confine " +
+			"does not allow: leave out one of the two options")
+	}
+	return t.OpenSSH.Settings()
+}
+
 // hops returns the target of the last hop. The hops before it lead there; the first one may have
 // its own ProxyJump.
-func hops(c *sshconfig.Config, list []sshconfig.Hop, seen []string) (*ssh.Target, error) {
+func (r *reach) hops(c *sshconfig.Config, byOpenSSH bool, list []sshconfig.Hop, seen []string) (*ssh.Target, error) {
 	if len(list) == 0 {
 		return nil, nil
 	}
@@ -141,12 +180,12 @@ func hops(c *sshconfig.Config, list []sshconfig.Hop, seen []string) (*ssh.Target
 			"an earlier block for that host",
 			last.Place, last.Host)
 	}
-	t := &ssh.Target{Name: last.Host, Address: last.Host, User: last.User, Port: last.Port}
+	t := &ssh.Target{Name: last.Host, Address: last.Host, User: last.User, Port: last.Port, ByOpenSSH: byOpenSSH}
 	var err error
-	if t.Jump, err = hops(c, list[:len(list)-1], append(slices.Clip(seen), asked)); err != nil {
+	if t.Jump, err = r.hops(c, byOpenSSH, list[:len(list)-1], append(slices.Clip(seen), asked)); err != nil {
 		return nil, err
 	}
-	if err := complete(c, t, seen); err != nil {
+	if err := r.complete(c, t, seen); err != nil {
 		return nil, fmt.Errorf("jump host %s: %w", last.Host, err)
 	}
 	return t, nil
