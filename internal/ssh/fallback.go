@@ -77,6 +77,15 @@ func onHardware(data []byte) bool {
 	return gossh.Unmarshal(key.Public, &public) == nil && strings.HasPrefix(public.Type, "sk-")
 }
 
+// mayUseOpenSSH reports whether ssh can be used for a target, and is there.
+func (t Target) mayUseOpenSSH() bool {
+	if t.OpenSSH == nil {
+		return false
+	}
+	_, err := sshProgram()
+	return err == nil
+}
+
 // needsOpenSSH reports whether useOpenSSH was called for the target.
 func (d *Dialer) needsOpenSSH(t Target) bool {
 	d.mu.Lock()

@@ -62,7 +62,7 @@ func (d *Dialer) login(ctx context.Context, g *guard, t Target) (*connection, er
 		return d.loginByOpenSSH(ctx, g, t)
 	}
 	s, err := d.loginNatively(ctx, g, t)
-	if why := lacking(err); why != "" && t.OpenSSH != nil && ctx.Err() == nil {
+	if why := lacking(err); why != "" && t.mayUseOpenSSH() && ctx.Err() == nil {
 		d.useOpenSSH(t, why)
 		s, byOpenSSH := d.loginByOpenSSH(ctx, g, t)
 		if byOpenSSH != nil {

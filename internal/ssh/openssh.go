@@ -37,6 +37,10 @@ func (o *OpenSSH) values() ([]string, error) {
 	if o.User != "" && (len(o.User) > 256 || !userName.MatchString(o.User)) {
 		return nil, fmt.Errorf("invalid user name %s", quote(o.User))
 	}
+	if strings.ContainsAny(o.User, `\$`) { // ssh puts it into commands: %r of ProxyCommand and Match exec
+		return nil, fmt.Errorf("ssh may give the user name %s to a shell: set it as User in ssh_config, and not here",
+			quote(o.User))
+	}
 	var args []string
 	if o.ConfigFile != "" {
 		args = append(args, "-F", o.ConfigFile)
@@ -233,6 +237,9 @@ func (d *Dialer) hostKeyOptions(t Target, file string) ([]string, error) {
 				return nil, err
 			}
 			words[i] = `"` + path + `"`
+		}
+		if len(words) == 0 {
+			words = []string{os.DevNull}
 		}
 		options = append(options, "UserKnownHostsFile="+strings.Join(words, " "), "GlobalKnownHostsFile=/dev/null")
 	}

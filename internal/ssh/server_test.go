@@ -30,6 +30,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if status, asked := Askpass(os.Args[1:], os.Stdout); asked { // ssh has started the test as SSH_ASKPASS
+		os.Exit(status)
+	}
 	status := labtest.Main(m)
 	for _, dir := range builtHelpers.dirs {
 		_ = os.RemoveAll(dir)

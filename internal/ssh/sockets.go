@@ -97,7 +97,7 @@ func sweepSockets(base string) {
 		}
 		var stat unix.Stat_t
 		if unix.Lstat(path, &stat) != nil || int(stat.Uid) != os.Getuid() || stat.Mode&(unix.S_IFMT|0o777) != unix.S_IFDIR|0o700 ||
-			time.Now().Unix()-int64(stat.Mtim.Sec) < newSocketDir {
+			time.Now().Unix()-stat.Mtim.Sec < newSocketDir {
 			continue
 		}
 		lock, err := lockDir(path)
