@@ -73,8 +73,8 @@ func (d *Dialer) login(ctx context.Context, g *guard, t Target) (*connection, er
 	return s, err
 }
 
-// loginNatively is login by this package's client. It tries up to keysPerConnection of the target's keys on each
-// connection.
+// loginNatively is login by this package's client. It tries up to keysPerConnection of the target's
+// keys on each connection.
 func (d *Dialer) loginNatively(ctx context.Context, g *guard, t Target) (*connection, error) {
 	policy, err := d.knownHosts(t).policy(t)
 	if err != nil {

@@ -135,7 +135,7 @@ func (m *master) await(ctx context.Context) (net.Conn, error) {
 // boring are the starts of lines that ssh prints around its reason: banners, and advice about files
 // that are mirrorform's own.
 var boring = []string{
-	"@", "IT IS POSSIBLE", "Someone could", "It is also possible", "Please contact", "Add correct host key", "Offending",
+	"@", "IT IS POSSIBLE", "Someone could", "It is also possible", "Add correct host key", "Offending",
 	"remove with:", "ssh-keygen -f", "Host key for " + pinAlias,
 }
 
@@ -144,7 +144,7 @@ func (m *master) printed() string {
 	var lines []string
 	for line := range strings.Lines(m.stderr.String()) {
 		line = strings.TrimSpace(line)
-		if line != "" && !slices.ContainsFunc(boring, func(start string) bool { return strings.HasPrefix(line, start) }) {
+		if line != "" && !strings.Contains(line, "contact your system administrator") && !slices.ContainsFunc(boring, func(start string) bool { return strings.HasPrefix(line, start) }) {
 			lines = append(lines, line)
 		}
 	}

@@ -25,7 +25,7 @@ type OpenSSH struct {
 	Port           int    // 0 if not set
 	Identities     []string
 	ConnectTimeout time.Duration // 0 if not set
-	// ConfigFile replaces the user's and the system's configuration; "none" is no file.
+	// ConfigFile replaces the user's and the system's configuration; with "none" it has none.
 	ConfigFile string
 }
 
