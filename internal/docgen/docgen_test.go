@@ -241,7 +241,7 @@ func TestSnippets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.Hosts()) != 7 { // six, and local
+	if len(c.Hosts()) != 8 { // seven, and local
 		t.Errorf("the snippets of language.md have %d hosts", len(c.Hosts()))
 	}
 }
