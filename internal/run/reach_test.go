@@ -3,6 +3,7 @@ package run
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -107,5 +108,72 @@ Host *
 	target, err := none.target("a")
 	if err != nil || path(target) != "a=@behind:0" || target.Identities != nil {
 		t.Errorf("without ssh_config: %+v, %v", target, err)
+	}
+}
+
+// TestReachByOpenSSH: ssh itself finds the same way, and is used where the native reader lacks
+// something.
+func TestReachByOpenSSH(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("ssh"); err != nil {
+		t.Skip(err)
+	}
+	const text = `
+Host behind
+  HostName 10.0.0.9
+  ProxyJump outer:2200,carol@inner
+Host odd
+  BindAddress 127.0.0.1
+  HostName 10.0.0.7
+Host *
+  User dave
+  Port 22000
+  ServerAliveInterval 4
+`
+	file := filepath.Join(t.TempDir(), "config")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	bastion := &config.DeclaredHost{Name: "bastion", Address: "outer", User: "bob"}
+	hosts := hostsByName([]*config.DeclaredHost{
+		{Name: "a", Address: "behind", OpenSSH: true},
+		{Name: "b", Address: "behind", User: "erin", Port: 22, Jump: bastion, OpenSSH: true},
+		{Name: "c", Address: "odd"},
+		{Name: "d", Address: "odd", OpenSSH: true, User: `realm\erin`},
+	})
+	r := newReach(hosts, file, false)
+	var notes []string
+	r.note = func(host, why string) { notes = append(notes, host+": "+why) }
+	for name, want := range map[string]string{
+		"a": "dave@10.0.0.9:22000 carol@inner:22000 dave@outer:2200",
+		"b": "erin@10.0.0.9:22 bob@outer:22000",
+		"c": "dave@10.0.0.7:22000",
+	} {
+		target, err := r.target(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !target.ByOpenSSH || target.Keepalive != 4*time.Second || target.OpenSSH.ConfigFile != file {
+			t.Errorf("%s: %+v", name, target)
+		}
+		var hops []string
+		for ; target != nil; target = target.Jump {
+			hops = append(hops, fmt.Sprintf("%s@%s:%d", target.User, target.Address, target.Port))
+		}
+		if got := strings.Join(hops, " "); got != want {
+			t.Errorf("%s: %s, not %s", name, got, want)
+		}
+	}
+	if len(notes) != 1 || !strings.HasPrefix(notes[0], "c: ssh_config has BindAddress") {
+		t.Errorf("%q", notes)
+	}
+	if _, err := r.target("d"); err == nil || !strings.Contains(err.Error(), "set it as User in ssh_config") {
+		t.Error(err)
+	}
+	confined := newReach(hosts, file, true)
+	for name, want := range map[string]string{"a": "--confine", "c": "config:6: BindAddress"} {
+		if _, err := confined.target(name); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -144,7 +144,8 @@ func (m *master) printed() string {
 	var lines []string
 	for line := range strings.Lines(m.stderr.String()) {
 		line = strings.TrimSpace(line)
-		if line != "" && !strings.Contains(line, "contact your system administrator") && !slices.ContainsFunc(boring, func(start string) bool { return strings.HasPrefix(line, start) }) {
+		starts := func(start string) bool { return strings.HasPrefix(line, start) }
+		if line != "" && !strings.Contains(line, "contact your system administrator") && !slices.ContainsFunc(boring, starts) {
 			lines = append(lines, line)
 		}
 	}

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,8 +30,10 @@ type socketDir struct {
 	used int // sockets so far
 }
 
-// plainPath matches paths in which neither ssh nor a shell expands anything.
-var plainPath = regexp.MustCompile(`^/[A-Za-z0-9_./+-]*$`)
+// plainPath reports whether neither ssh nor a shell expands anything in an absolute path.
+func plainPath(path string) bool {
+	return strings.HasPrefix(path, "/") && !strings.ContainsAny(path, "%") && shellWord(path) == path
+}
 
 // next returns the path of a new socket. It creates the directory on first use.
 func (s *socketDir) next() (string, error) {
@@ -51,7 +53,7 @@ func (s *socketDir) next() (string, error) {
 func (s *socketDir) create() error {
 	var errs []error
 	for _, base := range []string{os.Getenv("XDG_RUNTIME_DIR"), os.TempDir(), "/tmp"} {
-		if !plainPath.MatchString(base) || len(base)+len("/"+socketPrefix+"1234567890/1234567") > maxSocket {
+		if !plainPath(base) || len(base)+len("/"+socketPrefix+"1234567890/1234567") > maxSocket {
 			continue
 		}
 		sweepSockets(base)
@@ -90,14 +92,16 @@ const newSocketDir = 60
 // sweepSockets removes the directories of runs that were killed: nobody has their lock. It removes
 // only directories of this user with nothing but sockets and lists of pinned keys.
 func sweepSockets(base string) {
-	paths, _ := filepath.Glob(filepath.Join(base, socketPrefix+"*"))
-	for _, path := range paths {
-		if !socketDirName.MatchString(filepath.Base(path)) {
+	entries, _ := os.ReadDir(base)
+	for _, e := range entries {
+		number, ok := strings.CutPrefix(e.Name(), socketPrefix)
+		if !ok || !isNumber(number) {
 			continue
 		}
+		path := filepath.Join(base, e.Name())
 		var stat unix.Stat_t
-		if unix.Lstat(path, &stat) != nil || int(stat.Uid) != os.Getuid() || stat.Mode&(unix.S_IFMT|0o777) != unix.S_IFDIR|0o700 ||
-			time.Now().Unix()-stat.Mtim.Sec < newSocketDir {
+		if unix.Lstat(path, &stat) != nil || int(stat.Uid) != os.Getuid() ||
+			stat.Mode&(unix.S_IFMT|0o777) != unix.S_IFDIR|0o700 || time.Now().Unix()-stat.Mtim.Sec < newSocketDir {
 			continue
 		}
 		lock, err := lockDir(path)
@@ -109,19 +113,16 @@ func sweepSockets(base string) {
 	}
 }
 
-var (
-	// socketDirName is what os.MkdirTemp makes of socketPrefix.
-	socketDirName = regexp.MustCompile(`^` + socketPrefix + `[0-9]+$`)
-	// socketName matches what is in such a directory: the socket, under its temporary name too, the
-	// pinned keys, and the socket for questions.
-	socketName = regexp.MustCompile(`^[0-9]+(\.[A-Za-z0-9]+)?$`)
-)
+// isNumber reports whether a text is a decimal number: os.MkdirTemp appends one, and the name of a
+// socket is one.
+func isNumber(text string) bool { return text != "" && strings.Trim(text, "0123456789") == "" }
 
 // removeSockets removes a directory for sockets. Another directory's content keeps it.
 func removeSockets(path string) {
 	entries, _ := os.ReadDir(path)
 	for _, e := range entries {
-		if socketName.MatchString(e.Name()) && !e.IsDir() {
+		// A socket, under its temporary name too; pinned keys; the socket for questions.
+		if number, _, _ := strings.Cut(e.Name(), "."); isNumber(number) && !e.IsDir() {
 			_ = os.Remove(filepath.Join(path, e.Name()))
 		}
 	}
