@@ -15,5 +15,5 @@
 // By default, and in `make test`, the suite injects a representative part of the faults. With
 // MIRRORFORM_FAULTS=all (`make test-faults`) it injects all of them. With
 // MIRRORFORM_GUARANTEES=FILE, a run without failures writes its table between the marker comments
-// of that file.
+// of that file. With MIRRORFORM_FAULTS_CONNECTION=openssh, ssh reaches the hosts.
 package faults

@@ -129,6 +129,9 @@ func newSite(t testing.TB, hosts ...host) *site {
 	return s
 }
 
+// connectionEnv is the type of connection to hosts, by default mirrorform's own.
+const connectionEnv = "MIRRORFORM_FAULTS_CONNECTION"
+
 // block returns the host's block in the configuration.
 func (h host) block(t testing.TB, name string) string {
 	t.Helper()
@@ -146,8 +149,12 @@ func (h host) block(t testing.TB, name string) string {
 	if become == "" {
 		become = "sudo"
 	}
+	more := h.More
+	if way := os.Getenv(connectionEnv); way != "" {
+		more += fmt.Sprintf("  connection { type = %q }\n", way)
+	}
 	return fmt.Sprintf("host %q {\n  address    = %q\n  port       = %s\n  user       = %q\n  become     = %q\n  identities = [%q]\n  host_key   = %q\n%s}\n",
-		name, address, port, user, become, h.SSHKeyPath, key, h.More)
+		name, address, port, user, become, h.SSHKeyPath, key, more)
 }
 
 // write writes a file of the configuration.
