@@ -288,7 +288,9 @@ func newPage(t *testing.T, server *lab.Host, tree string) *page {
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(home, ".ssh/id_ed25519"), identity, 0o600))
 	must(t, os.WriteFile(filepath.Join(home, ".ssh/known_hosts"), []byte(server.Address+" "+key+"\n"), 0o600))
-	env := append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "GH_") || strings.HasPrefix(v, "SSH_") }),
+	env := append(slices.DeleteFunc(os.Environ(), func(v string) bool {
+		return strings.HasPrefix(v, "GH_") || strings.HasPrefix(v, "SSH_") || strings.HasPrefix(v, "NO_COLOR=")
+	}),
 		"PATH="+bin+":"+os.Getenv("PATH"), "HOME="+home, "TERM=xterm", "SHELL=/bin/bash", "GIT_AUTHOR_NAME=Operator", "GIT_AUTHOR_EMAIL=operator@example.org", "GITHUB_TOKEN=ghp_canary0123456789")
 	return &page{
 		dir: dir, home: home, env: append(env, caches...), github: github,
