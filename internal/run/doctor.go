@@ -42,7 +42,7 @@ func (r *Run) Diagnose(ctx context.Context, hosts []engine.Host) []Diagnosis {
 
 func (r *Run) diagnose(ctx context.Context, h engine.Host, report engine.Report) Diagnosis {
 	of := r.byName[h.Name]
-	about := &doctor.Host{Name: h.Name, Address: of.Address, Become: of.Become, Place: lang.Place(of.Range)}
+	about := &doctor.Host{Name: h.Name, Address: r.directAddress(h), Become: of.Become, Place: lang.Place(of.Range)}
 	for _, p := range r.Config.MirrorsOn(h.Name) {
 		if spec, ok := p.Spec.(*mirror.Spec); ok {
 			about.Mirrors = append(about.Mirrors, spec)
@@ -60,6 +60,19 @@ func (r *Run) diagnose(ctx context.Context, h engine.Host, report engine.Report)
 	d.Reached, d.Findings = true, about.Judge(seen, <-out)
 	report(engine.Progress{Host: h.Name, Stage: engine.Planned})
 	return d
+}
+
+// directAddress returns the address at which a host is reached from here, with HostName of
+// ssh_config, or "" for one behind a jump host or a program.
+func (r *Run) directAddress(h engine.Host) string {
+	if h.Here {
+		return ""
+	}
+	t, err := r.connector.target(h.Name)
+	if err != nil || t.Jump != nil || t.ProxyCommand != "" {
+		return ""
+	}
+	return t.Address
 }
 
 // ask asks a host the doctor's questions, those about its storages too.
