@@ -107,12 +107,13 @@ func takenByFormer(t engine.Target, s wire.Listener, attribute, program string) 
 	name := programName(t, s.Program)
 	p.Detail = fmt.Sprintf("it was on the host before or serves other sites, so it stays: choose another port, or have %s serve "+
 		`the files (in a mirror: web.server = "%s", with site = "join" to add them to a site of your own)`,
-		name, serverOf(t, s.Program)) + strings.TrimPrefix(p.Detail, stopOrMove)
+		name, ServerOf(t, s.Program)) + strings.TrimPrefix(p.Detail, stopOrMove)
 	return p
 }
 
-// serverOf returns the web server, by its name in the language, that has a program, or "".
-func serverOf(t engine.Target, program string) string {
+// ServerOf returns the web server, by its name in the language, that has a program on a target, or
+// "".
+func ServerOf(t engine.Target, program string) string {
 	for _, name := range WebServerNames() {
 		if webServers[name].facts(t).Program == program {
 			return name
@@ -123,7 +124,7 @@ func serverOf(t engine.Target, program string) string {
 
 // programName returns the name of a program in messages.
 func programName(t engine.Target, program string) string {
-	if name := serverOf(t, program); name != "" {
+	if name := ServerOf(t, program); name != "" {
 		return webServers[name].facts(t).Name
 	}
 	return bareOrQuoted(program)
@@ -131,7 +132,7 @@ func programName(t engine.Target, program string) string {
 
 // hasSites reports whether the manifest has sites of this configuration that a program serves.
 func hasSites(t engine.Target, program string) bool {
-	server := serverOf(t, program)
+	server := ServerOf(t, program)
 	return server != "" && slices.ContainsFunc(t.Records, func(r engine.Record) bool { return r.Own && r.Type == server+"_site" })
 }
 

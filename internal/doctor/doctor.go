@@ -3,6 +3,7 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -242,7 +243,7 @@ func (h *Host) ports(s *Seen) (list []Finding) {
 		switch {
 		case !ok:
 			list = append(list, Finding{OK, "port", fmt.Sprintf("%d: free", port), ""})
-		case h.expects(holder, port):
+		case h.expects(s.Hello.Facts, holder, port):
 			list = append(list, Finding{Note, "port", fmt.Sprintf("%d: %s listens already: its other sites stay", port, described(holder)), ""})
 		default:
 			list = append(list, Finding{Fault, "port", fmt.Sprintf("%d: held by %s", port, described(holder)),
@@ -271,18 +272,13 @@ func described(l wire.Listener) string {
 }
 
 // expects reports whether the program is the one that is to serve the port.
-func (h *Host) expects(l wire.Listener, port int) bool {
-	programs := map[string][]string{"nginx": {"nginx"}, "apache": {"apache2", "httpd"}, "caddy": {"caddy"}}
+func (h *Host) expects(facts *wire.Facts, l wire.Listener, port int) bool {
 	for _, m := range h.Mirrors {
 		if port == rsyncPort && m.RsyncDaemon != nil {
 			return l.Program == "rsync" || l.Program == "systemd"
 		}
 		if slices.Contains(webPorts(m.Web), port) {
-			server := m.Web.Server
-			if server == "" {
-				server = "nginx"
-			}
-			return slices.Contains(programs[server], l.Program)
+			return resources.ServerOf(engine.Target{Facts: *facts}, l.Program) == cmp.Or(m.Web.Server, "nginx")
 		}
 	}
 	return false

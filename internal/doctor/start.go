@@ -8,6 +8,7 @@ import (
 
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/engine/wire"
+	"github.com/mirrorform/mirrorform/resources"
 )
 
 // Start is how a configuration for a host may begin.
@@ -50,16 +51,12 @@ func NewStart(facts *wire.Facts, got engine.Answers) Start {
 		return s
 	}
 	holder, ok := holderOf(listeners, 80)
+	server := resources.ServerOf(engine.Target{Facts: *facts}, holder.Program)
 	switch {
 	case !ok:
-	case holder.Program == "nginx":
-		s.Remarks = append(s.Remarks, "nginx serves other sites already: they stay.")
-	case holder.Program == "apache2", holder.Program == "httpd":
-		s.Server = "apache"
-		s.Remarks = append(s.Remarks, "Apache serves other sites already: they stay.")
-	case holder.Program == "caddy":
-		s.Server = "caddy"
-		s.Remarks = append(s.Remarks, "Caddy serves other sites already: they stay.")
+	case server != "":
+		s.Server = server
+		s.Remarks = append(s.Remarks, map[string]string{"nginx": "nginx", "apache": "Apache", "caddy": "Caddy"}[server]+" serves other sites already: they stay.")
 	default:
 		s.Server = "none"
 		s.Remarks = append(s.Remarks, "Port 80 is held by "+described(holder)+", which mirrorform does not configure: let it serve the tree.")

@@ -30,7 +30,11 @@ func TestNewStart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := NewStart(&wire.Facts{Hostname: c.hostname}, got)
+		facts := &wire.Facts{Hostname: c.hostname}
+		if c.program == "httpd" {
+			facts.OS.Family = "el"
+		}
+		s := NewStart(facts, got)
 		if text := s.Name + " " + s.Path + " " + s.Server; text != c.want || !strings.Contains(strings.Join(s.Remarks, "\n"), c.remark) {
 			t.Errorf("%q: %s, %q; want %s", c.hostname, text, s.Remarks, c.want)
 		}
