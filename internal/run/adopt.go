@@ -11,7 +11,6 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/adopt"
 	"github.com/mirrorform/mirrorform/internal/mirrorsd"
-	"golang.org/x/sync/errgroup"
 )
 
 // Adoption has the operator's options for the mirrors to adopt.
@@ -33,25 +32,12 @@ func (r *Run) Drafts(ctx context.Context, hosts []engine.Host, a Adoption) ([]*a
 		return nil, nil, err
 	}
 	drafts, failures := make([]*adopt.Draft, len(hosts)), make([]error, len(hosts))
-	report, end := r.observer.Progress(Names(hosts))
-	defer end()
-	var group errgroup.Group
-	if r.Options.Parallelism > 0 {
-		group.SetLimit(r.Options.Parallelism)
-	}
-	for i, h := range hosts {
-		group.Go(func() error {
-			host := adopt.Input{Name: h.Name, Address: r.byName[h.Name].Address, Dir: dir, Types: r.sources.Types, MirrorsD: a.MirrorsD, Content: a.Content}
-			drafts[i], failures[i] = r.draft(ctx, host, a, report)
-			last := engine.Progress{Host: h.Name, Stage: engine.Planned}
-			if failures[i] != nil {
-				last.Stage, last.Err = engine.Unplanned, failures[i]
-			}
-			report(last)
-			return nil
-		})
-	}
-	return drafts, failures, group.Wait() // always nil: each host has its own error
+	r.each(hosts, func(i int, h engine.Host, report engine.Report) error {
+		host := adopt.Input{Name: h.Name, Address: r.byName[h.Name].Address, Dir: dir, Types: r.sources.Types, MirrorsD: a.MirrorsD, Content: a.Content}
+		drafts[i], failures[i] = r.draft(ctx, host, a, report)
+		return failures[i]
+	})
+	return drafts, failures, nil
 }
 
 // draft asks one host until there are no more questions, makes a draft, and compares it with the

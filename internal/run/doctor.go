@@ -11,7 +11,6 @@ import (
 	"github.com/mirrorform/mirrorform/internal/lang"
 	"github.com/mirrorform/mirrorform/internal/mirror"
 	"github.com/mirrorform/mirrorform/resources"
-	"golang.org/x/sync/errgroup"
 )
 
 // Diagnosis is what doctor found on a host.
@@ -24,23 +23,16 @@ type Diagnosis struct {
 // Diagnose looks at hosts at once, from here and on them. It changes nothing.
 func (r *Run) Diagnose(ctx context.Context, hosts []engine.Host) []Diagnosis {
 	list := make([]Diagnosis, len(hosts))
-	report, end := r.observer.Progress(Names(hosts))
-	defer end()
-	var group errgroup.Group
-	if r.Options.Parallelism > 0 {
-		group.SetLimit(r.Options.Parallelism)
-	}
-	for i, h := range hosts {
-		group.Go(func() error {
-			list[i] = r.diagnose(ctx, h, report)
-			return nil
-		})
-	}
-	_ = group.Wait() // each host has its own findings
+	r.each(hosts, func(i int, h engine.Host, report engine.Report) (err error) {
+		list[i], err = r.diagnose(ctx, h, report)
+		return err
+	})
 	return list
 }
 
-func (r *Run) diagnose(ctx context.Context, h engine.Host, report engine.Report) Diagnosis {
+// diagnose returns what is found on a host. The error is why it was not reached, which is a
+// finding too.
+func (r *Run) diagnose(ctx context.Context, h engine.Host, report engine.Report) (Diagnosis, error) {
 	of := r.byName[h.Name]
 	about := &doctor.Host{Name: h.Name, Address: r.directAddress(h), Become: of.Become, Place: lang.Place(of.Range)}
 	for _, p := range r.Config.MirrorsOn(h.Name) {
@@ -53,13 +45,11 @@ func (r *Run) diagnose(ctx context.Context, h engine.Host, report engine.Report)
 	d := Diagnosis{Host: h.Name, Address: of.Address}
 	seen, err := r.ask(ctx, h.Name, about, report)
 	if err != nil {
-		report(engine.Progress{Host: h.Name, Stage: engine.Unplanned, Err: err})
 		d.Findings = []doctor.Finding{doctor.Unreached(err)}
-		return d
+		return d, err
 	}
 	d.Reached, d.Findings = true, about.Judge(seen, <-out)
-	report(engine.Progress{Host: h.Name, Stage: engine.Planned})
-	return d
+	return d, nil
 }
 
 // directAddress returns the address at which a host is reached from here, with HostName of

@@ -15,6 +15,7 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/config"
 	"github.com/mirrorform/mirrorform/internal/upstream"
+	"golang.org/x/sync/errgroup"
 )
 
 // Options configure a run.
@@ -128,6 +129,28 @@ func (r *Run) newPlanner(a Aim, problems *Problems, report engine.Report) *engin
 		entry = engine.Look{Brief: a.Brief}
 	}
 	return engine.NewPlanner(r.newFleet(), intent{r.Scope, a, problems}, entry, report)
+}
+
+// each works on hosts at once, with their progress. The error of one is its own, and is reported as
+// that of its plan.
+func (r *Run) each(hosts []engine.Host, work func(i int, h engine.Host, report engine.Report) error) {
+	report, end := r.observer.Progress(Names(hosts))
+	defer end()
+	var group errgroup.Group
+	if r.Options.Parallelism > 0 {
+		group.SetLimit(r.Options.Parallelism)
+	}
+	for i, h := range hosts {
+		group.Go(func() error {
+			last := engine.Progress{Host: h.Name, Stage: engine.Planned}
+			if last.Err = work(i, h, report); last.Err != nil {
+				last.Stage = engine.Unplanned
+			}
+			report(last)
+			return nil
+		})
+	}
+	_ = group.Wait() // always nil
 }
 
 // Facts returns the facts of hosts. It reports errors of hosts to the observer.
