@@ -80,26 +80,18 @@ func hideDigests(c *Change) *Change {
 	hidden := *c
 	var b strings.Builder
 	content := false
-	before, after := 0, 0 // lines left in the hunk
+	var in hunk
 	for i, line := range strings.Split(c.Diff, "\n") {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
-		inside := before > 0 || after > 0
-		head := hunkHead.FindStringSubmatch(line)
+		inside, head := in.next(line)
 		switch {
-		case !inside && strings.HasPrefix(line, "+++ "):
+		case inside || head:
+		case strings.HasPrefix(line, "+++ "):
 			content = line == "+++ content"
-		case !inside && head != nil:
-			before, after = lineCount(head[1]), lineCount(head[2])
-		case !inside:
-			content = content && strings.HasPrefix(line, "\\")
-		case strings.HasPrefix(line, "+"):
-			after--
-		case strings.HasPrefix(line, "-"):
-			before--
 		default:
-			before, after = before-1, after-1
+			content = content && strings.HasPrefix(line, "\\")
 		}
 		if content {
 			line = ui.HideDigests(line)

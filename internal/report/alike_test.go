@@ -90,3 +90,17 @@ func TestHTMLAlike(t *testing.T) {
 		t.Errorf("%d of 4 hosts refer to the first", n)
 	}
 }
+
+// TestHunk: a blank line of the context has lost its space, and one without a newline at its end has a
+// remark; neither shifts the end of a hunk.
+func TestHunk(t *testing.T) {
+	t.Parallel()
+	lines := diffLines("--- content\n+++ content\n@@ -1,2 +1,3 @@\n\n old\n+new\n\\ No newline at end of file\n--- list\n+++ list\n@@ -1 +1 @@\n-a\n+b\n+mode = \"x\"")
+	var kinds []string
+	for _, l := range lines {
+		kinds = append(kinds, l.Kind)
+	}
+	if got := strings.Join(kinds, " "); got != "head head same same add same head head del add add" {
+		t.Error(got)
+	}
+}

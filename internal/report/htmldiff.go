@@ -65,33 +65,49 @@ func diffLines(diff string) []lineView {
 		return nil
 	}
 	var list []lineView
-	before, after := 0, 0 // lines left in the hunk
+	var h hunk
 	ended := false
 	for line := range strings.SplitSeq(diff, "\n") {
 		l := lineView{Kind: "same", Text: line}
-		inside := before > 0 || after > 0
-		head := hunkHead.FindStringSubmatch(line)
+		inside, head := h.next(line)
 		switch {
 		case !inside && strings.HasPrefix(line, "--- "):
 			continue // the next line has the same name
 		case !inside && strings.HasPrefix(line, "+++ "):
 			l = lineView{"head", strings.TrimPrefix(line, "+++ "), len(list) > 0}
-		case !inside && head != nil:
+		case head:
 			l.Kind = "head"
-			before, after = lineCount(head[1]), lineCount(head[2])
 		case strings.HasPrefix(line, "+"):
 			l.Kind, l.Gap = "add", ended
-			after--
 		case strings.HasPrefix(line, "-"):
 			l.Kind, l.Gap = "del", ended
-			before--
-		case strings.HasPrefix(line, " "):
-			before, after = before-1, after-1
 		}
-		ended = inside && before <= 0 && after <= 0 || ended && strings.HasPrefix(line, "\\")
+		ended = inside && !h.open() || ended && strings.HasPrefix(line, "\\")
 		list = append(list, l)
 	}
 	return list
+}
+
+// hunk follows the hunks of a unified diff: a line within one may look like a header.
+type hunk struct{ before, after int } // lines that are left on each side
+
+func (h *hunk) open() bool { return h.before > 0 || h.after > 0 }
+
+// next takes a line of the diff. inside reports whether it belongs to a hunk, head whether it
+// begins one.
+func (h *hunk) next(line string) (inside, head bool) {
+	inside = h.open()
+	if m := hunkHead.FindStringSubmatch(line); !inside && m != nil {
+		h.before, h.after = lineCount(m[1]), lineCount(m[2])
+		return false, true
+	}
+	if !strings.HasPrefix(line, "+") && !strings.HasPrefix(line, "\\") {
+		h.before--
+	}
+	if !strings.HasPrefix(line, "-") && !strings.HasPrefix(line, "\\") {
+		h.after--
+	}
+	return inside, false
 }
 
 // lineCount parses a group of hunkHead. An empty group counts as one line, and so does an overflow.
